@@ -1,0 +1,1 @@
+"""Benchmarks: ours and the peers' times on the same work, alternating, each in a process of its own."""

@@ -1,0 +1,37 @@
+// Operands of an elementwise op: arrays, and Python numbers beside them, with PyTorch's rules for
+// the result.
+#pragma once
+
+#include "bindings/convert.h"
+#include "fastnn/ops/elementwise.h"
+
+namespace fastnn {
+
+class Operands {
+ public:
+  // Takes the next operand: an array, or a number (bool, int, float or a NumPy scalar).
+  void add(py::handle value, const char* op, const char* name);
+
+  int count() const { return count_; }
+  const TensorView& view(int k) const { return views_[k]; }
+  // The dtype that PyTorch promotes operands [first, count) to: arrays count before 0-d arrays
+  // before numbers.
+  DType result_type(int first = 0) const;
+  // A new array of the broadcast shape, in the memory order of the first operand that has all of
+  // it.
+  NewArray result(DType dtype, const char* op) const;
+
+ private:
+  struct Number {
+    int64_t integer;
+    double real;
+  };
+
+  int count_ = 0;
+  TensorView views_[kMaxMapInputs];
+  bool is_number_[kMaxMapInputs];
+  Number numbers_[kMaxMapInputs];
+  py::object keep_[kMaxMapInputs];
+};
+
+}  // namespace fastnn

@@ -1,0 +1,24 @@
+// Correlations by direct kernels: few channels, or many groups of few.
+#pragma once
+
+#include "cpu/conv_shape.h"
+
+namespace fastnn {
+
+bool prefers_direct(const Correlation& c);
+size_t correlate_direct_workspace(const Correlation& c);
+void correlate_direct(const Correlation& c, void* workspace);
+
+// The gradient of the weight, for kernels of more than one tap.
+bool weight_prefers_direct(const Correlation& c);
+size_t correlate_weight_direct_workspace(const Correlation& c);
+void correlate_weight_direct(const Correlation& c, void* workspace);
+
+// Depthwise, channels adjacent in both images.
+bool prefers_channels(const Correlation& c);
+size_t correlate_channels_workspace(const Correlation& c);
+void correlate_channels(const Correlation& c, void* workspace);
+size_t correlate_weight_channels_workspace(const Correlation& c);
+void correlate_weight_channels(const Correlation& c, void* workspace);
+
+}  // namespace fastnn

@@ -1,0 +1,440 @@
+#include "cpu/gemm_core.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "cpu/gemm_plan.h"
+#include "fastnn/parallel.h"
+
+namespace fastnn {
+namespace {
+
+const char* offset(const void* p, int64_t elements, int64_t size) {
+  return static_cast<const char*>(p) + elements * size;
+}
+char* offset(void* p, int64_t elements, int64_t size) {
+  return static_cast<char*>(p) + elements * size;
+}
+
+struct Range {
+  int64_t begin, end;
+  int64_t size() const { return end - begin; }
+};
+
+class Run {
+  static constexpr int64_t kGroup = 4;  // panels of B that are packed together
+
+ public:
+  Run(const GemmProblem& problem, bool swapped, const GemmPlan& plan, void* workspace)
+      : p_(problem),
+        swapped_(swapped),
+        plan_(plan),
+        f_(*plan.family),
+        space_(static_cast<char*>(workspace)) {
+    sum_type_ = p_.dtype == DType::f64 ? DType::f64 : DType::f32;
+    in_size_ = static_cast<int64_t>(size_of(p_.dtype));
+    out_size_ = static_cast<int64_t>(size_of(p_.c.dtype));
+  }
+
+  void all() {
+    if (!plan_.serial_batches) return batches({0, p_.batch});
+    for (int64_t i = 0; i < p_.batch; ++i) batches({i, i + 1});
+  }
+
+ private:
+  // ---- Passes: pack what is shared, then run the tasks ----
+
+  void batches(Range batch) {
+    batch_ = batch;
+    for (int64_t n0 = 0; n0 < p_.n; n0 += plan_.n_span) {
+      columns_ = {n0, std::min(p_.n, n0 + plan_.n_span)};
+      int64_t k0 = 0;
+      do {  // once for K = 0, too
+        span_ = {k0, std::min(p_.k, k0 + plan_.k_span)};
+        pack_shared();
+        run_tasks_of_pass();
+        k0 += plan_.k_span;
+      } while (k0 < p_.k);
+    }
+    if (plan_.segments > 1) combine_segments();
+  }
+
+  void pack_shared() {
+    const bool new_k = columns_.begin == 0 || plan_.k_span < p_.k;
+    const bool a = plan_.a == GemmMode::shared && new_k, b = plan_.b == GemmMode::shared;
+    const int64_t a_panels = a ? ceil_div(p_.m, f_.mr) : 0;
+    const int64_t b_groups = b ? ceil_div(columns_.size(), f_.nr * kGroup) : 0;
+    if (span_.size() == 0 || a_panels + b_groups == 0) return;
+    const GemmPointers at = pointers(batch_.begin);
+    parallel_for((a_panels + b_groups) * ceil_div(span_.size(), plan_.kc), [&](int64_t task, int) {
+      const int64_t block = task / (a_panels + b_groups), item = task % (a_panels + b_groups);
+      const Range k = k_block(span_, block);
+      if (item < a_panels)
+        pack_a(at, batch_.begin, item * f_.mr, k, shared_a(item, block));
+      else
+        pack_group(at, item - a_panels, k, block);
+    });
+  }
+
+  // Some neighbouring panels of B. Rows of a matrix are cut into pieces, so that all panels take
+  // their part of a row while it is near.
+  void pack_group(const GemmPointers& at, int64_t group, Range k, int64_t block) const {
+    const int64_t first = group * kGroup;
+    const int64_t count = std::min(kGroup, ceil_div(columns_.size(), f_.nr) - first);
+    const int64_t piece = p_.b.pack || p_.b.lane_stride != 1 ? k.size() : 32;
+    for (int64_t k0 = k.begin; k0 < k.end; k0 += piece)
+      for (int64_t panel = first; panel < first + count; ++panel)
+        pack_b(at, batch_.begin, columns_.begin + panel * f_.nr, {k0, std::min(k.end, k0 + piece)},
+               shared_b(panel, block) + (k0 - k.begin) * f_.nr * plan_.elem);
+  }
+
+  void run_tasks_of_pass() {
+    const int64_t rows = ceil_div(p_.m, plan_.mb), columns = ceil_div(columns_.size(), plan_.nb);
+    const int64_t tasks = batch_.size() * plan_.segments * rows * columns;
+    parallel_for(tasks, [&](int64_t task, int worker) {
+      // Neighbours share columns, hence the packed block of B in a core's cache.
+      const int64_t i = task % rows, j = task / rows % columns, outer = task / rows / columns;
+      Task t;
+      t.scratch = space_ + plan_.scratch + worker * plan_.scratch_each;
+      t.rows = {i * plan_.mb, std::min(p_.m, (i + 1) * plan_.mb)};
+      t.columns = {columns_.begin + j * plan_.nb,
+                   std::min(columns_.end, columns_.begin + (j + 1) * plan_.nb)};
+      t.batch = batch_.begin + outer / plan_.segments;
+      t.segment = outer % plan_.segments;
+      t.at = pointers(t.batch);
+      plan_.vector ? run_vector(t) : run_task(t);
+    });
+  }
+
+  // ---- One task: a block of the output ----
+
+  struct Task {
+    char* scratch;
+    Range rows, columns, k;
+    int64_t batch, segment;
+    GemmPointers at;
+    const void* bias_m;
+    const void* bias_n;
+    bool first, last;  // k-block of the sum
+  };
+
+  void run_task(Task& t) const {
+    const int64_t begin = t.segment * plan_.seg_k;
+    const Range whole =
+        plan_.segments == 1 ? span_ : Range{begin, std::min(p_.k, begin + plan_.seg_k)};
+    t.bias_m = t.bias_n = nullptr;
+    if (plan_.segments == 1) fetch_bias(t);
+    const int64_t blocks = whole.size() == 0 ? 1 : ceil_div(whole.size(), plan_.kc);
+    for (int64_t block = 0; block < blocks; ++block) {
+      t.k = k_block(whole, block);
+      t.first = t.k.begin == begin;
+      t.last = plan_.segments == 1 ? t.k.end == p_.k : block == blocks - 1;
+      if (plan_.b == GemmMode::own)
+        for (int64_t j = t.columns.begin; j < t.columns.end; j += f_.nr)
+          pack_b(t.at, t.batch, j, t.k, own_b(t, j));
+      run_block(t, block);
+    }
+  }
+
+  // A panel of A stays in the first-level cache while the task's columns of B stream from the
+  // second.
+  void run_block(const Task& t, int64_t block) const {
+    for (int64_t i = t.rows.begin; i < t.rows.end; i += f_.mr) {
+      if (plan_.a == GemmMode::own) pack_a(t.at, t.batch, i, t.k, t.scratch);
+      for (int64_t j = t.columns.begin; j < t.columns.end; j += f_.nr)
+        run_tile(t, block, i, j, t.scratch);
+    }
+  }
+
+  void run_tile(const Task& t, int64_t block, int64_t i, int64_t j, const void* own_a) const {
+    GemmTile tile{};
+    tile.k = t.k.size();
+    tile.m = static_cast<int>(std::min<int64_t>(f_.mr, t.rows.end - i));
+    tile.n = static_cast<int>(std::min<int64_t>(f_.nr, t.columns.end - j));
+    tile.alpha = plan_.segments > 1 ? 1 : p_.alpha;
+    auto kernel = f_.packed;
+    if (plan_.a == GemmMode::direct) {
+      kernel = f_.direct;
+      tile.a = offset(t.at.a, i * p_.a.lane_stride + t.k.begin * p_.a.k_stride, plan_.elem);
+      tile.a_row = p_.a.lane_stride;
+      tile.a_k = p_.a.k_stride;
+    } else {
+      tile.a = plan_.a == GemmMode::own ? own_a : shared_a(i / f_.mr, block);
+      tile.a_row = 1;
+      tile.a_k = f_.a_panel;
+      tile.ahead = tile.a;
+      if (plan_.a == GemmMode::shared) look_ahead(t, tile, j);
+    }
+    tile.b_k = f_.nr;
+    if (plan_.b == GemmMode::direct) {
+      kernel = f_.direct;
+      tile.b_k = p_.b.k_stride;
+      tile.b = offset(t.at.b, j + t.k.begin * p_.b.k_stride, plan_.elem);
+    } else {
+      tile.b =
+          plan_.b == GemmMode::own ? own_b(t, j) : shared_b((j - columns_.begin) / f_.nr, block);
+    }
+    write(t, tile, kernel, i, j);
+  }
+
+  // While the tiles of a row are summed, they fetch the next panel of A, each its share.
+  void look_ahead(const Task& t, GemmTile& tile, int64_t j) const {
+    const int64_t tiles = ceil_div(t.columns.size(), f_.nr);
+    const int64_t lines = ceil_div(f_.a_panel * tile.k * plan_.elem, 64 * tiles);
+    tile.ahead = offset(tile.a, f_.a_panel * plan_.kc, plan_.elem) +
+                 (j - t.columns.begin) / f_.nr * lines * 64;
+    tile.ahead_step = 64 * ceil_div(lines, std::max<int64_t>(1, tile.k / GemmTile::kAheadStep));
+  }
+
+  // Where the sums of a tile go: straight to the output, which then holds them until the next
+  // k-block; or, where that cannot be, to the worker's scratch.
+  void write(const Task& t, GemmTile& tile, void (*kernel)(const GemmTile&), int64_t i,
+             int64_t j) const {
+    char* out = offset(t.at.c, i * p_.c.row + j * p_.c.col, out_size_);
+    if (plan_.segments > 1) {
+      tile.c = space_ + plan_.partial + ((t.segment * p_.m + i) * p_.n + j) * plan_.elem;
+      tile.c_row = p_.n;
+    } else if (!plan_.staged) {
+      tile.c = out;
+      tile.c_row = p_.c.row;
+    } else {
+      const int64_t across = ceil_div(t.columns.size(), f_.nr);
+      const int64_t slot = (i - t.rows.begin) / f_.mr * across + (j - t.columns.begin) / f_.nr;
+      tile.c = t.scratch + plan_.scratch_stage +
+               (plan_.k_blocks > 1 ? slot : 0) * f_.mr * f_.nr * plan_.elem;
+      tile.c_row = f_.nr;
+    }
+    tile.src = tile.c;
+    tile.src_row = tile.c_row;
+    tile.beta = 1;
+    if (t.first) {
+      tile.beta = plan_.segments > 1 ? 0 : p_.beta;
+      if (tile.beta != 0 && plan_.staged) gather_output(out, tile.m, tile.n, tile.c);
+    }
+    if (t.last && plan_.segments == 1) {
+      tile.bias_n = t.bias_n ? offset(t.bias_n, j - t.columns.begin, plan_.elem) : nullptr;
+      tile.bias_m = t.bias_m ? offset(t.bias_m, i - t.rows.begin, plan_.elem) : nullptr;
+      tile.relu = p_.activation == Activation::relu;
+    }
+    kernel(tile);
+    if (t.last && plan_.segments == 1 && plan_.staged) finish(tile, out, i, j);
+  }
+
+  void gather_output(const void* out, int m, int n, void* tile) const {
+    f_.pack({tile, f_.nr, out, p_.c.dtype, p_.c.col, p_.c.row, n, m});
+  }
+
+  void finish(const GemmTile& tile, void* out, int64_t i, int64_t j) const {
+    const bool done = p_.activation == Activation::relu;
+    GemmFinish f{tile.c, tile.c_row, tile.m,   tile.n,  done ? Activation::none : p_.activation,
+                 out,    p_.c.dtype, p_.c.row, p_.c.col};
+    if (!p_.c.place) return f_.finish(f);
+    for (int at = 0; at < tile.n; at += f.n) {
+      int64_t run;
+      const int64_t column = p_.c.place(p_.c.place_context, j + at, &run);
+      f.tile = offset(tile.c, at, plan_.elem);
+      f.n = static_cast<int>(std::min<int64_t>(run, tile.n - at));
+      f.out = offset(p_.c.data, i * p_.c.row + column, out_size_);
+      f_.finish(f);
+    }
+  }
+
+  // ---- Segments of K: their sums are added in order, tile by tile ----
+
+  void combine_segments() const {
+    const int64_t rows = ceil_div(p_.m, f_.mr);
+    parallel_for(rows, [&](int64_t panel, int worker) {
+      Task t;
+      t.scratch = space_ + plan_.scratch + worker * plan_.scratch_each;
+      t.at = pointers(0);
+      t.rows = {panel * f_.mr, std::min(p_.m, (panel + 1) * f_.mr)};
+      for (int64_t j = 0; j < p_.n; j += plan_.nb) {
+        t.columns = {j, std::min(p_.n, j + plan_.nb)};
+        fetch_bias(t);
+        for (int64_t jj = j; jj < t.columns.end; jj += f_.nr) combine_tile(t, jj);
+      }
+    });
+  }
+
+  void combine_tile(const Task& t, int64_t j) const {
+    const int64_t i = t.rows.begin;
+    GemmTile tile = waiting_tile(t, j);
+    for (int r = 0; r < tile.m; ++r)
+      f_.sum({offset(tile.c, r * f_.nr, plan_.elem),
+              space_ + plan_.partial + ((i + r) * p_.n + j) * plan_.elem, p_.m * p_.n,
+              plan_.segments, tile.n});
+    complete(t, tile, j);
+  }
+
+  // A tile in scratch for sums that were made elsewhere.
+  GemmTile waiting_tile(const Task& t, int64_t j) const {
+    GemmTile tile{};
+    tile.m = static_cast<int>(t.rows.size());
+    tile.n = static_cast<int>(std::min<int64_t>(f_.nr, t.columns.end - j));
+    tile.c = t.scratch + plan_.scratch_stage;
+    tile.c_row = f_.nr;
+    return tile;
+  }
+
+  // Alpha, beta, bias, activation and store for a waiting tile: the kernels' last steps, with no K.
+  void complete(const Task& t, GemmTile& tile, int64_t j) const {
+    const int64_t i = t.rows.begin, cells = f_.mr * f_.nr;
+    void* sum = tile.c;
+    char* out = offset(t.at.c, i * p_.c.row + j * p_.c.col, out_size_);
+    tile.src = sum;
+    tile.src_row = f_.nr;
+    tile.beta = p_.alpha;
+    if (p_.beta != 0) {
+      f_.packed(tile);  // alpha * sum
+      char* old = offset(sum, cells, plan_.elem);
+      gather_output(out, tile.m, tile.n, old);
+      tile.c = old;
+      tile.src = old;
+      tile.beta = p_.beta;
+      f_.packed(tile);  // beta * c
+      f_.sum({sum, sum, cells, 2, cells});
+      tile.c = sum;
+      tile.src = sum;
+      tile.beta = 1;
+    }
+    tile.bias_n = t.bias_n ? offset(t.bias_n, j - t.columns.begin, plan_.elem) : nullptr;
+    tile.bias_m = t.bias_m;
+    tile.relu = p_.activation == Activation::relu;
+    f_.packed(tile);
+    finish(tile, out, i, j);
+  }
+
+  // ---- One row times a matrix ----
+
+  void run_vector(Task& t) const {
+    fetch_bias(t);
+    const void* x = t.at.a;
+    if (p_.a.k_stride != 1) {
+      x = t.scratch;
+      f_.pack({t.scratch, 1, t.at.a, p_.dtype, 0, p_.a.k_stride, 1, p_.k});
+    }
+    char* y = t.scratch + plan_.scratch_b;
+    f_.vector({x, offset(t.at.b, t.columns.begin * p_.b.lane_stride, plan_.elem), p_.b.lane_stride,
+               p_.b.k_stride, p_.k, t.columns.size(), y});
+    for (int64_t j = t.columns.begin; j < t.columns.end; j += f_.nr) {
+      GemmTile tile = waiting_tile(t, j);
+      memcpy(tile.c, offset(y, j - t.columns.begin, plan_.elem),
+             static_cast<size_t>(tile.n * plan_.elem));
+      complete(t, tile, j);
+    }
+  }
+
+  // ---- Operands ----
+
+  GemmPointers pointers(int64_t batch) const {
+    GemmPointers at{p_.a.data, p_.b.data, p_.c.data, p_.bias_m.data, p_.bias_n.data};
+    if (!p_.locate) return at;
+    if (swapped_) swap_sides(at);
+    p_.locate(p_.locate_context, batch, at);
+    if (swapped_) swap_sides(at);
+    return at;
+  }
+  static void swap_sides(GemmPointers& at) {
+    std::swap(at.a, at.b);
+    std::swap(at.bias_m, at.bias_n);
+  }
+
+  Range k_block(Range whole, int64_t block) const {
+    const int64_t begin = whole.begin + block * plan_.kc;
+    return {begin, std::min(whole.end, begin + plan_.kc)};
+  }
+
+  char* shared_a(int64_t panel, int64_t block) const {
+    const int64_t panels = ceil_div(p_.m, f_.mr);
+    return space_ + plan_.shared_a + (block * panels + panel) * f_.a_panel * plan_.kc * plan_.elem;
+  }
+  char* shared_b(int64_t panel, int64_t block) const {
+    const int64_t panels = ceil_div(columns_.size(), f_.nr);
+    return space_ + plan_.shared_b + (block * panels + panel) * f_.nr * plan_.kc * plan_.elem;
+  }
+  char* own_b(const Task& t, int64_t j) const {
+    return t.scratch + plan_.scratch_b + (j - t.columns.begin) * plan_.kc * plan_.elem;
+  }
+
+  void pack_a(const GemmPointers& at, int64_t batch, int64_t i, Range k, void* dst) const {
+    pack(p_.a, at.a, batch, i, std::min<int64_t>(f_.mr, p_.m - i), f_.a_panel, k, dst);
+  }
+  void pack_b(const GemmPointers& at, int64_t batch, int64_t j, Range k, void* dst) const {
+    pack(p_.b, at.b, batch, j, std::min<int64_t>(f_.nr, p_.n - j), f_.nr, k, dst);
+  }
+  void pack(const GemmOperand& x, const void* data, int64_t batch, int64_t lane, int64_t width,
+            int panel, Range k, void* dst) const {
+    const int lanes = static_cast<int>(width);
+    if (x.pack) return x.pack(x.context, {dst, panel, lanes, batch, lane, k.begin, k.size()});
+    f_.pack({dst, panel, offset(data, lane * x.lane_stride + k.begin * x.k_stride, in_size_),
+             p_.dtype, x.lane_stride, x.k_stride, lanes, k.size()});
+  }
+
+  // The bias of the task's rows and columns, adjacent and in the type of the sums.
+  void fetch_bias(Task& t) const {
+    char* room = t.scratch + plan_.scratch_bias;
+    t.bias_n = fetch(p_.bias_n, t.at.bias_n, t.columns, room);
+    if (p_.bias_n.data) room += round_up(plan_.nb * plan_.elem, 64);
+    t.bias_m = fetch(p_.bias_m, t.at.bias_m, t.rows, room);
+  }
+  const void* fetch(const GemmBias& bias, const void* data, Range lanes, void* room) const {
+    if (!bias.data) return nullptr;
+    const void* from =
+        offset(data, lanes.begin * bias.stride, static_cast<int64_t>(size_of(bias.dtype)));
+    if (bias.stride == 1 && bias.dtype == sum_type_) return from;
+    // As a panel of one lane: k runs over the values.
+    f_.pack({room, 1, from, bias.dtype, 0, bias.stride, 1, lanes.size()});
+    return room;
+  }
+
+  const GemmProblem& p_;
+  const bool swapped_;
+  const GemmPlan& plan_;
+  const GemmFamily& f_;
+  char* const space_;
+  DType sum_type_;
+  int64_t in_size_, out_size_;
+  Range batch_{}, columns_{}, span_{};  // of the pass
+};
+
+// Calls fn(problem, swapped) with the problem, or with rows and columns exchanged.
+template <class F>
+auto with_orientation(const GemmProblem& p, F fn) {
+  if (!gemm_wants_swap(p)) return fn(p, false);
+  GemmProblem q = p;
+  std::swap(q.m, q.n);
+  std::swap(q.a, q.b);
+  std::swap(q.c.row, q.c.col);
+  std::swap(q.bias_m, q.bias_n);
+  std::swap(q.a_same, q.b_same);
+  if (p.share != GemmShare::automatic)
+    q.share = p.share == GemmShare::a ? GemmShare::b : GemmShare::a;
+  return fn(q, true);
+}
+
+bool empty(const GemmProblem& p) { return p.m == 0 || p.n == 0 || p.batch == 0; }
+
+}  // namespace
+
+const GemmFamily& gemm_family(DType dtype) {
+  const GemmKernels& kernels = active_gemm_kernels();
+  return dtype == DType::f64 ? *kernels.f64 : *kernels.f32;
+}
+
+size_t gemm_workspace(const GemmProblem& problem) {
+  if (empty(problem)) return 0;
+  return with_orientation(problem, [](const GemmProblem& p, bool) {
+    return static_cast<size_t>(make_gemm_plan(p).total);
+  });
+}
+
+void gemm_run(const GemmProblem& problem, void* workspace) {
+  if (empty(problem)) return;
+  with_orientation(problem, [&](const GemmProblem& p, bool swapped) {
+    const GemmPlan plan = make_gemm_plan(p);
+    Run(p, swapped, plan, workspace).all();
+  });
+}
+
+}  // namespace fastnn

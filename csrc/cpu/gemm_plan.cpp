@@ -1,0 +1,215 @@
+#include "cpu/gemm_plan.h"
+
+#include <algorithm>
+
+#include "fastnn/parallel.h"
+
+namespace fastnn {
+namespace {
+
+constexpr double kSmallestTask =
+    2e5;  // multiply-adds: below this a task costs more to hand out than it gains
+constexpr double kTasks = 16;  // wanted where there is work enough
+
+// Splits `count` into blocks of at most `limit` units of `unit`, as even as can be.
+int64_t even_block(int64_t count, int64_t limit, int64_t unit) {
+  if (count == 0) return 0;
+  const int64_t units = ceil_div(count, unit);
+  const int64_t blocks = ceil_div(units, std::max<int64_t>(1, limit / unit));
+  return ceil_div(units, blocks) * unit;
+}
+
+bool in_memory(const GemmOperand& x, DType dtype) {
+  return !x.pack && (dtype == DType::f32 || dtype == DType::f64);
+}
+
+// Rows this far apart fall on one set of the first-level cache: a register tile's rows would evict
+// each other.
+bool collides(int64_t stride_bytes) { return stride_bytes != 0 && stride_bytes % 4096 == 0; }
+
+double work_of(const GemmProblem& p) {
+  return static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k);
+}
+
+void choose_modes(const GemmProblem& p, GemmPlan& plan) {
+  const GemmFamily& f = *plan.family;
+  const int64_t row_panels = ceil_div(p.m, f.mr), column_panels = ceil_div(p.n, f.nr);
+  const bool small = work_of(p) <= 1e6;
+
+  const bool b_direct = in_memory(p.b, p.dtype) && (p.b.lane_stride == 1 || p.n == 1);
+  // A few rows: packing would cost as much as it saves, as long as B's rows stay in a near cache.
+  const bool few_rows = p.m <= 112 && p.n * p.k * plan.elem <= cache_sizes().l2 / 4 * 3 &&
+                        !collides(p.b.k_stride * plan.elem);
+  if (b_direct && (row_panels <= 2 || few_rows || small))
+    plan.b = GemmMode::direct;
+  else if (p.share == GemmShare::b && plan.segments == 1)
+    plan.b = GemmMode::shared;
+  else if (p.share == GemmShare::a || plan.segments > 1 || row_panels <= 2 || small)
+    plan.b = GemmMode::own;
+  else if (p.batch > 1 && !p.b_same && work_of(p) < 1e8)
+    plan.b = GemmMode::own;
+  else
+    plan.b = GemmMode::shared;
+
+  const bool a_direct = in_memory(p.a, p.dtype) && !collides(p.a.lane_stride * plan.elem);
+  if (a_direct && (row_panels <= 4 || column_panels <= 4 || small))
+    plan.a = GemmMode::direct;
+  else if (p.share == GemmShare::a && plan.segments == 1)
+    plan.a = GemmMode::shared;
+  else
+    plan.a = GemmMode::own;
+}
+
+// One row, and a matrix that can be read in runs.
+bool is_vector_by_matrix(const GemmProblem& p) {
+  return p.m == 1 && in_memory(p.a, p.dtype) && in_memory(p.b, p.dtype) && p.run_limit == 0 &&
+         (p.b.lane_stride == 1 || p.b.k_stride == 1);
+}
+
+// A long K over a small output leaves too few blocks: K is cut, too.
+void choose_segments(const GemmProblem& p, int64_t kc_max, GemmPlan& plan) {
+  plan.segments = 1;
+  plan.seg_k = p.k;
+  if (plan.vector || p.batch > 1 || p.k < 2048 || p.m * p.n > (1 << 17) ||
+      p.k < 4 * std::max(p.m, p.n))
+    return;
+  const int64_t wanted = std::min<int64_t>(16, p.k / 1024);
+  plan.seg_k = round_up(ceil_div(p.k, wanted), kc_max);
+  plan.segments = ceil_div(p.k, plan.seg_k);
+}
+
+// Columns [nb] x rows [mb] of the output. A task's block of B and the sums that wait for the next
+// k-block share the second-level cache.
+void choose_blocks(const GemmProblem& p, GemmPlan& plan) {
+  const GemmFamily& f = *plan.family;
+  const int64_t quarter = cache_sizes().l2 / 4 / plan.elem;
+  const int64_t kc = std::max<int64_t>(1, plan.kc), k = std::max<int64_t>(1, p.k);
+  const int64_t nb_max = std::max<int64_t>(4 * f.nr, quarter / kc / f.nr * f.nr);
+  const bool sums_wait = plan.staged && plan.k_blocks > 1;  // in scratch
+  const bool may_share_a = plan.a == GemmMode::own && plan.segments == 1;
+  const auto rows_max = [&](int64_t columns) {
+    return sums_wait ? std::max<int64_t>(8 * f.mr, quarter / columns / f.mr * f.mr) : p.m;
+  };
+  plan.k_span = p.k;
+  plan.n_span = p.n;
+  if (plan.b == GemmMode::shared) {
+    if (!plan.staged && p.n * k > 2 * quarter) plan.k_span = plan.kc;
+    const int64_t columns = cache_sizes().l3 / 2 / plan.elem / std::max<int64_t>(1, plan.k_span);
+    plan.n_span = even_block(p.n, std::max<int64_t>(columns, f.nr), f.nr);
+  }
+
+  const int64_t batch = plan.serial_batches ? 1 : p.batch * plan.segments;
+  const double work = work_of(p) * static_cast<double>(plan.serial_batches ? 1 : p.batch);
+  const auto tasks = static_cast<int64_t>(std::clamp(work / kSmallestTask, 1.0, kTasks));
+  const int64_t wanted = ceil_div(tasks, batch);
+  if (plan.b == GemmMode::own) {  // as many rows as can be, so that no column is packed often
+    plan.nb = even_block(p.n, std::clamp<int64_t>(p.n / wanted, f.nr, nb_max), f.nr);
+    plan.mb = even_block(p.m, rows_max(plan.nb), f.mr);
+    return;
+  }
+  plan.nb = even_block(plan.n_span, nb_max, f.nr);
+  if (may_share_a && plan.nb < plan.n_span) plan.a = GemmMode::shared;
+  const int64_t across = ceil_div(plan.n_span, plan.nb);
+  // Where the columns of B do not stay in the cache from task to task, rows pay for reading them
+  // again.
+  const int64_t rows_min = plan.nb * plan.k_span > 2 * quarter ? 8 * f.mr : f.mr;
+  const int64_t rows =
+      std::clamp(p.m * across / wanted, rows_min, std::max(rows_min, rows_max(plan.nb)));
+  plan.mb = even_block(p.m, std::min<int64_t>(rows, 16 * f.mr), f.mr);
+  if (ceil_div(p.m, plan.mb) * across * 2 > wanted) return;
+  // Too few rows to go round: columns are cut.
+  plan.mb = even_block(p.m, rows_max(plan.nb), f.mr);
+  const int64_t columns = plan.n_span * ceil_div(p.m, plan.mb) / wanted;
+  plan.nb = even_block(plan.n_span, std::clamp<int64_t>(columns, 2 * f.nr, nb_max), f.nr);
+  if (may_share_a && p.m * k <= 2 * quarter) plan.a = GemmMode::shared;
+}
+
+void cut_matrix(const GemmProblem& p, GemmPlan& plan) {
+  choose_modes(p, plan);
+  // Batches too large to be packed each by its tasks come one after the other.
+  plan.serial_batches = p.batch > 1 && plan.b == GemmMode::shared && !p.b_same;
+  choose_blocks(p, plan);
+  if (plan.a == GemmMode::shared && !p.a_same && p.batch > 1) plan.serial_batches = true;
+}
+
+void cut_vector(const GemmProblem& p, GemmPlan& plan) {
+  constexpr int64_t kTaskBytes = 128 << 10;  // of the matrix
+  plan.a = plan.b = GemmMode::direct;
+  plan.mb = 1;
+  plan.n_span = p.n;
+  plan.k_span = p.k;
+  const int64_t column_bytes = std::max<int64_t>(1, p.k) * plan.elem;
+  const int64_t columns = std::max<int64_t>(ceil_div(p.n, 16), kTaskBytes / column_bytes);
+  plan.nb = even_block(p.n, std::max<int64_t>(columns, plan.family->nr), plan.family->nr);
+}
+
+void lay_out(const GemmProblem& p, GemmPlan& plan) {
+  const GemmFamily& f = *plan.family;
+  const int64_t blocks = plan.kc ? ceil_div(plan.k_span, plan.kc) : 0;
+  const auto bytes = [&](int64_t cells) { return round_up(cells * plan.elem, 64); };
+  int64_t at = 0;
+  plan.shared_a = at;
+  if (plan.a == GemmMode::shared) at += bytes(ceil_div(p.m, f.mr) * f.a_panel * plan.kc * blocks);
+  plan.shared_b = at;
+  if (plan.b == GemmMode::shared) at += bytes(round_up(plan.n_span, f.nr) * plan.kc * blocks);
+  plan.partial = at;
+  if (plan.segments > 1) at += bytes(plan.segments * p.m * p.n);
+  plan.scratch = at;
+
+  int64_t each = plan.vector               ? bytes(p.a.k_stride == 1 ? 0 : p.k)
+                 : plan.a == GemmMode::own ? bytes(f.a_panel * plan.kc)
+                                           : 0;
+  plan.scratch_b = each;
+  if (plan.b == GemmMode::own) each += bytes(plan.nb * plan.kc);
+  if (plan.vector) each += bytes(plan.nb);
+  plan.scratch_stage = each;
+  const int64_t tiles = ceil_div(plan.mb, f.mr) * ceil_div(plan.nb, f.nr);
+  const int64_t waiting = !plan.staged ? 0 : plan.k_blocks > 1 && plan.segments == 1 ? tiles : 1;
+  each += bytes(f.mr * f.nr) * std::max<int64_t>(waiting, plan.segments > 1 || plan.vector ? 2 : 0);
+  plan.scratch_bias = each;
+  if (p.bias_n.data) each += bytes(plan.nb);
+  if (p.bias_m.data) each += bytes(plan.mb);
+  plan.scratch_each = each;
+  plan.total = at + each * (each ? max_workers() : 0);
+}
+
+}  // namespace
+
+bool gemm_wants_swap(const GemmProblem& p) {
+  if (p.c.place) return false;
+  if (is_vector_by_matrix(p)) return false;
+  if (p.n == 1 && p.run_limit == 0 && in_memory(p.a, p.dtype) && in_memory(p.b, p.dtype) &&
+      (p.a.lane_stride == 1 || p.a.k_stride == 1))
+    return true;
+  // The register tile writes rows of adjacent columns.
+  if (p.c.col != 1 && p.n != 1 && (p.c.row == 1 || p.m == 1)) return true;
+  // Few rows times a transposed matrix (a layer's weight): the large operand is then read where it
+  // is, not packed, and the tiles are turned as they are written.
+  return in_memory(p.a, p.dtype) && in_memory(p.b, p.dtype) && p.b.k_stride == 1 &&
+         p.b.lane_stride != 1 && p.m <= 96 && 2 * p.m <= p.n && p.k >= 32;
+}
+
+GemmPlan make_gemm_plan(const GemmProblem& p) {
+  GemmPlan plan{};
+  plan.family = &gemm_family(p.dtype);
+  plan.elem = p.dtype == DType::f64 ? 8 : 4;
+  const DType sum_type = p.dtype == DType::f64 ? DType::f64 : DType::f32;
+  plan.staged = p.c.place || p.c.dtype != sum_type || (p.c.col != 1 && p.n != 1) ||
+                (p.activation != Activation::none && p.activation != Activation::relu);
+  // A panel of A and the stream of B share the first-level cache.
+  const int64_t l1_k = cache_sizes().l1d / 2 / (plan.family->a_panel * plan.elem);
+  int64_t kc_max = std::clamp<int64_t>(l1_k / 64 * 64, 128, 384);
+  if (p.run_limit > 0) kc_max = std::min(kc_max, p.run_limit);
+  plan.vector = is_vector_by_matrix(p);
+  choose_segments(p, kc_max, plan);
+  plan.kc = even_block(plan.seg_k, kc_max, 8);
+  plan.k_blocks = plan.kc ? ceil_div(plan.seg_k, plan.kc) : 1;
+  if (plan.vector)
+    cut_vector(p, plan);
+  else
+    cut_matrix(p, plan);
+  lay_out(p, plan);
+  return plan;
+}
+
+}  // namespace fastnn

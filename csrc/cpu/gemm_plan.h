@@ -1,0 +1,39 @@
+// How a product is cut: blocks, tasks, who packs what. A function of shape, strides, dtype and
+// instruction set level.
+#pragma once
+
+#include "cpu/gemm_core.h"
+
+namespace fastnn {
+
+// direct: read where it is; own: packed by each task into its worker's scratch; shared: packed once
+// for all tasks.
+enum class GemmMode : uint8_t { direct, own, shared };
+
+struct GemmPlan {
+  const GemmFamily* family;
+  int64_t elem;  // bytes of the type of accumulation
+  GemmMode a, b;
+  bool staged;  // the output needs GemmFamily::finish: other dtype, other strides, an activation
+  bool vector;  // one row times a matrix: no tiles
+  bool serial_batches;  // one batch after the other (large ones), each cut into tasks
+  int64_t kc,
+      k_blocks;  // the block of K that a tile sums in registers; blocks in K or in a segment
+  int64_t k_span, n_span;   // K and N per pass over the output, where a shared B is too large to be
+                            // packed at once
+  int64_t mb, nb;           // block of the output that is a task
+  int64_t segments, seg_k;  // K cut into segments with partial sums of their own
+  // Workspace: offsets in bytes, and sizes.
+  int64_t shared_a, shared_b, partial, scratch, scratch_each;
+  int64_t scratch_b, scratch_stage, scratch_bias;  // within a worker's scratch, after A's panel
+  int64_t total;
+};
+
+// `p` with rows and columns exchanged where that makes the output's columns adjacent.
+bool gemm_wants_swap(const GemmProblem& p);
+GemmPlan make_gemm_plan(const GemmProblem& p);
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+}  // namespace fastnn

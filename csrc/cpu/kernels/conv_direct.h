@@ -1,0 +1,382 @@
+// The direct kernels; see conv_direct_table.h.
+#pragma once
+
+#include "cpu/kernels/conv_channels.h"
+#include "cpu/kernels/conv_direct_table.h"
+#include "cpu/kernels/conv_pack.h"
+#include "cpu/kernels/gemm_tile.h"
+
+namespace fastnn::FASTNN_ISA_NS {
+
+#if defined(__AVX512F__)
+constexpr int kSums = 24;  // accumulators, leaving room for what they are multiplied with
+constexpr int kTapSums = 28;
+#else
+constexpr int kSums = 12;
+constexpr int kTapSums = 12;
+#endif
+constexpr int kMaxFilters = 8;
+
+// ---- Bands ----
+
+template <class T, class Src>
+static void copy_row(const Src* src, int64_t stride, int64_t n, T* dst) {
+  int64_t i = 0;
+  if (stride == 1)
+    for (; i + kLanes<T> <= n; i += kLanes<T>) store(dst + i, load_wide(src + i));
+  for (; i < n; ++i) dst[i] = widen(src[i * stride]);
+}
+
+// Even and odd columns apart.
+template <class T>
+static int64_t deal_two(const T* src, int64_t pairs, T* even, T* odd) {
+  constexpr int L = kLanes<T>;
+  decltype(Vec<T>{} < Vec<T>{}) first{}, second{};
+#pragma GCC unroll 16
+  for (int i = 0; i < L; ++i) {
+    first[i] = 2 * i;
+    second[i] = 2 * i + 1;
+  }
+  int64_t i = 0;
+  for (; i + L <= pairs; i += L) {
+    const Vec<T> a = load(src + 2 * i), b = load(src + 2 * i + L);
+    store(even + i, __builtin_shuffle(a, b, first));
+    store(odd + i, __builtin_shuffle(a, b, second));
+  }
+  return i;
+}
+
+template <class T, class Src>
+static void band_from(const ConvBand& b) {
+  T* row = static_cast<T*>(b.dst);
+  const int64_t pitch = b.phases * b.width;
+  // Columns [begin, end) of the band lie in the image.
+  const int64_t total = b.width * b.phases;
+  const int64_t begin = b.x0 < 0 ? -b.x0 : 0;
+  const int64_t end = b.size_x - b.x0 < total ? b.size_x - b.x0 : total;
+  for (int64_t r = 0; r < b.rows; ++r, row += pitch) {
+    const int64_t y = b.y0 + r;
+    if (y < 0 || y >= b.size_y || begin >= end) {
+      memset(row, 0, static_cast<size_t>(pitch) * sizeof(T));
+      continue;
+    }
+    const Src* src = static_cast<const Src*>(b.data) + y * b.stride_y + (b.x0 + begin) * b.stride_x;
+#ifdef __AVX512F__
+    // Whole vectors, also over the end of the row: the next row, or the slack, follows.
+    if constexpr (sizeof(Src) == sizeof(T))
+      if (b.phases == 1 && b.stride_x == 1) {
+        for (int64_t i = 0; i < total; i += kLanes<T>) {
+          if (i >= begin && i + kLanes<T> <= end) {
+            store(row + i, load(src + (i - begin)));
+            continue;
+          }
+          const int64_t from = begin > i ? begin - i : 0, to = end - i;
+          const uint32_t upper = to >= kLanes<T> ? ~0u : to <= 0 ? 0u : (1u << to) - 1;
+          const uint32_t lower = from >= kLanes<T> ? ~0u : (1u << from) - 1;
+          store(row + i, load_over(Vec<T>{}, upper & ~lower, src + (i - begin)));
+        }
+        continue;
+      }
+#endif
+    if (b.phases == 1) {
+      for (int64_t i = 0; i < begin; ++i) row[i] = 0;
+      copy_row<T, Src>(src, b.stride_x, end - begin, row + begin);
+      for (int64_t i = end; i < total; ++i) row[i] = 0;
+      continue;
+    }
+    for (int64_t p = 0; p < b.phases; ++p) {
+      T* to = row + p * b.width;
+      const int64_t first = (begin - p + b.phases - 1) / b.phases;
+      const int64_t last = (end - p + b.phases - 1) / b.phases;
+      for (int64_t i = 0; i < first; ++i) to[i] = 0;
+      for (int64_t i = last > first ? last : first; i < b.width; ++i) to[i] = 0;
+    }
+    int64_t x = begin;
+    if constexpr (sizeof(Src) == sizeof(T))
+      if (b.phases == 2 && b.stride_x == 1) {
+        if (x % 2 == 1 && x < end) {
+          row[b.width + x / 2] = src[0];
+          ++x;
+        }
+        x += 2 * deal_two<T>(src + (x - begin), (end - x) / 2, row + x / 2, row + b.width + x / 2);
+      }
+    int64_t phase = x % b.phases, i = x / b.phases;
+    for (; x < end; ++x) {
+      row[phase * b.width + i] = widen(src[(x - begin) * b.stride_x]);
+      if (++phase == b.phases) {
+        phase = 0;
+        ++i;
+      }
+    }
+  }
+}
+
+template <class T>
+static void copy_band(const ConvBand& b) {
+  if constexpr (sizeof(T) == 8) {
+    band_from<T, double>(b);
+  } else {
+    if (b.dtype == DType::bf16) return band_from<T, bf16>(b);
+    if (b.dtype == DType::f16) return band_from<T, f16>(b);
+    band_from<T, float>(b);
+  }
+}
+
+// ---- Rows of output pixels: filters are broadcast ----
+
+template <class T, int F, int V>
+static void row_tile(const ConvRowTile& t) {
+  const T* w = static_cast<const T*>(t.weight);
+  const T* src[V];
+  FASTNN_UNROLL for (int v = 0; v < V; ++v) src[v] = static_cast<const T*>(t.src[v]);
+  Vec<T> acc[F][V] = {};
+#pragma GCC unroll 1
+  for (int64_t k = 0; k < t.k; ++k, w += F) {
+    const int64_t at = t.offset[k];
+    Vec<T> x[V];
+    FASTNN_UNROLL for (int v = 0; v < V; ++v) x[v] = load(src[v] + at);
+    FASTNN_UNROLL for (int f = 0; f < F; ++f) {
+      const Vec<T> wf = splat(w[f]);
+      FASTNN_UNROLL for (int v = 0; v < V; ++v) acc[f][v] = fma(wf, x[v], acc[f][v]);
+    }
+  }
+  FASTNN_UNROLL for (int f = 0; f < F; ++f) {
+    if (t.bias) {
+      const Vec<T> b = splat(static_cast<const T*>(t.bias)[f]);
+      FASTNN_UNROLL for (int v = 0; v < V; ++v) acc[f][v] += b;
+    }
+    if (t.relu)
+      FASTNN_UNROLL for (int v = 0; v < V; ++v) acc[f][v] =
+          Vec<T>{} > acc[f][v] ? Vec<T>{} : acc[f][v];  // keeps NaN
+    FASTNN_UNROLL for (int v = 0; v < V; ++v) {
+      T* dst = static_cast<T*>(t.dst[v]) + f * t.dst_filter;
+      if (t.lanes[v] == kLanes<T>)
+        store(dst, acc[f][v]);
+      else
+        store_n(dst, acc[f][v], t.lanes[v]);
+    }
+  }
+}
+
+static constexpr int most_vectors(int filters) {
+  return kSums / filters < kConvVectors ? kSums / filters : kConvVectors;
+}
+
+using RowFn = void (*)(const ConvRowTile&);
+struct RowTable {
+  RowFn fn[kMaxFilters][kConvVectors];
+};
+template <class T, int F, int V>
+constexpr void fill_row_table(RowTable& table) {
+  if constexpr (F > 0) {
+    if constexpr (V <= most_vectors(F)) {
+      table.fn[F - 1][V - 1] = &row_tile<T, F, V>;
+      fill_row_table<T, F, V + 1>(table);
+    } else {
+      fill_row_table<T, F - 1, 1>(table);
+    }
+  }
+}
+template <class T>
+constexpr RowTable make_row_table() {
+  RowTable table{};
+  fill_row_table<T, kMaxFilters, 1>(table);
+  return table;
+}
+template <class T>
+static void run_rows(const ConvRowTile& t) {
+  static constexpr RowTable table = make_row_table<T>();
+  table.fn[t.filters - 1][t.vectors - 1](t);
+}
+
+// ---- One channel, one filter: rows of x are read once for all rows of output that they reach ----
+
+// R output rows of one vector of pixels; K x K taps, S the stride of rows.
+template <class T, int K, int S, int R>
+FASTNN_INLINE void plane_rows(const ConvPlane& t, const T* src, T* dst, int lanes,
+                              const Vec<T> (&w)[K][K]) {
+  Vec<T> acc[R] = {};
+  FASTNN_UNROLL for (int r = 0; r < (R - 1) * S + K; ++r) {
+    FASTNN_UNROLL for (int x = 0; x < K; ++x) {
+      const Vec<T> v = load(src + r * t.pitch + t.column[x]);
+      FASTNN_UNROLL for (int o = 0; o < R; ++o) {
+        if (r >= o * S && r < o * S + K) acc[o] = fma(w[r - o * S][x], v, acc[o]);
+      }
+    }
+  }
+  FASTNN_UNROLL for (int o = 0; o < R; ++o) {
+    if (t.bias) acc[o] += splat(*static_cast<const T*>(t.bias));
+    if (t.relu) acc[o] = Vec<T>{} > acc[o] ? Vec<T>{} : acc[o];  // keeps NaN
+    if (lanes == kLanes<T>)
+      store(dst + o * t.dst_row, acc[o]);
+    else
+      store_n(dst + o * t.dst_row, acc[o], lanes);
+  }
+}
+
+template <class T, int K, int S>
+static void plane(const ConvPlane& t) {
+  constexpr int L = kLanes<T>, R = 4;
+  const T* weight = static_cast<const T*>(t.weight);
+  Vec<T> w[K][K];
+  FASTNN_UNROLL for (int y = 0; y < K; ++y) FASTNN_UNROLL for (int x = 0; x < K; ++x) w[y][x] =
+      splat(weight[y * K + x]);
+  const T* src = static_cast<const T*>(t.src);
+  T* dst = static_cast<T*>(t.dst);
+  int64_t row = 0;
+  for (; row + R <= t.rows; row += R, src += R * S * t.pitch, dst += R * t.dst_row)
+    for (int64_t x = 0; x < t.pixels; x += L)
+      plane_rows<T, K, S, R>(t, src + x, dst + x,
+                             t.pixels - x < L ? static_cast<int>(t.pixels - x) : L, w);
+  for (; row < t.rows; ++row, src += S * t.pitch, dst += t.dst_row)
+    for (int64_t x = 0; x < t.pixels; x += L)
+      plane_rows<T, K, S, 1>(t, src + x, dst + x,
+                             t.pixels - x < L ? static_cast<int>(t.pixels - x) : L, w);
+}
+
+template <class T>
+static void run_plane(const ConvPlane& t) {
+  if (t.kernel == 3)
+    t.step == 1 ? plane<T, 3, 1>(t) : plane<T, 3, 2>(t);
+  else
+    t.step == 1 ? plane<T, 5, 1>(t) : plane<T, 5, 2>(t);
+}
+
+// ---- Weight gradients, filters side by side: pixels are broadcast ----
+
+// G groups of W taps that follow on each other.
+template <class T, int G, int W, int NV>
+static void tap_tile(const ConvTapTile& t) {
+  constexpr int L = kLanes<T>;
+  int64_t group[G];
+  FASTNN_UNROLL for (int g = 0; g < G; ++g) group[g] = t.offset[g * W];
+  Vec<T> acc[G][W][NV] = {};
+  for (int64_t row = 0; row < t.rows; ++row) {
+    const T* x = static_cast<const T*>(t.x) + row * t.x_row;
+    const T* dy = static_cast<const T*>(t.dy) + row * t.dy_row;
+#pragma GCC unroll 1
+    for (int64_t p = 0; p < t.pixels; ++p, ++x, dy += t.dy_pixel) {
+      Vec<T> d[NV];
+      FASTNN_UNROLL for (int v = 0; v < NV; ++v) d[v] = load(dy + v * L);
+      FASTNN_UNROLL for (int g = 0; g < G; ++g) {
+        const T* from = x + group[g];
+        FASTNN_UNROLL for (int w = 0; w < W; ++w) {
+          const Vec<T> b = splat(from[w]);
+          FASTNN_UNROLL for (int v = 0; v < NV; ++v) acc[g][w][v] = fma(b, d[v], acc[g][w][v]);
+        }
+      }
+    }
+  }
+  T* sum = static_cast<T*>(t.sum);
+  FASTNN_UNROLL for (int g = 0; g < G; ++g) FASTNN_UNROLL for (int w = 0; w < W; ++w) {
+    FASTNN_UNROLL for (int v = 0; v < NV; ++v) store(sum + v * L, load(sum + v * L) + acc[g][w][v]);
+    sum += t.sum_tap;
+  }
+}
+
+// Single taps, any number.
+template <class T, int NV, int R>
+static void loose_taps(const ConvTapTile& t) {
+  if (t.taps == R) return tap_tile<T, R, 1, NV>(t);
+  if constexpr (R > 1) loose_taps<T, NV, R - 1>(t);
+}
+
+template <class T, int NV>
+static void run_taps_of(const ConvTapTile& t) {
+  if (t.adjacent) {
+    const int groups = t.taps / t.width;
+    if (t.width == 3 && groups == 3) return tap_tile<T, 3, 3, NV>(t);
+    if constexpr (25 * NV <= kTapSums)
+      if (t.width == 5 && groups == 5) return tap_tile<T, 5, 5, NV>(t);
+    if constexpr (10 * NV <= kTapSums)
+      if (t.width == 5 && groups == 2) return tap_tile<T, 2, 5, NV>(t);
+    if constexpr (14 * NV <= kTapSums)
+      if (t.width == 7 && groups == 2) return tap_tile<T, 2, 7, NV>(t);
+  }
+  loose_taps<T, NV, kTapSums / NV>(t);
+}
+
+template <class T>
+static void run_taps(const ConvTapTile& t) {
+  if (t.vectors == 1)
+    run_taps_of<T, 1>(t);
+  else
+    run_taps_of<T, 2>(t);
+}
+
+// ---- Weight gradients, pixels side by side ----
+
+template <class T, int F, int R>
+static void dot_tile(const ConvDotTile& t) {
+  constexpr int L = kLanes<T>;
+  int64_t offset[R];
+  FASTNN_UNROLL for (int r = 0; r < R; ++r) offset[r] = t.offset[r];
+  Vec<T> acc[F][R] = {};
+  const int64_t whole = t.pixels / L * L;
+  const int last = static_cast<int>(t.pixels - whole);
+  for (int64_t row = 0; row < t.rows; ++row) {
+    const T* x = static_cast<const T*>(t.x) + row * t.x_row;
+    const T* dy = static_cast<const T*>(t.dy) + row * t.dy_row;
+    for (int64_t p = 0; p < whole; p += L) {
+      Vec<T> d[F];
+      FASTNN_UNROLL for (int f = 0; f < F; ++f) d[f] = load(dy + f * t.dy_filter + p);
+      FASTNN_UNROLL for (int r = 0; r < R; ++r) {
+        const Vec<T> v = load(x + offset[r] + p);
+        FASTNN_UNROLL for (int f = 0; f < F; ++f) acc[f][r] = fma(v, d[f], acc[f][r]);
+      }
+    }
+    if (last == 0) continue;
+    // Lanes without a pixel are 0 in both: what lies behind the row must not count, even times 0.
+    Vec<T> d[F];
+    FASTNN_UNROLL for (int f = 0; f < F; ++f) d[f] = load_n(dy + f * t.dy_filter + whole, last);
+    FASTNN_UNROLL for (int r = 0; r < R; ++r) {
+      const Vec<T> v = load_n(x + offset[r] + whole, last);
+      FASTNN_UNROLL for (int f = 0; f < F; ++f) acc[f][r] = fma(v, d[f], acc[f][r]);
+    }
+  }
+  T* sum = static_cast<T*>(t.sum);
+  FASTNN_UNROLL for (int f = 0; f < F; ++f) FASTNN_UNROLL for (int r = 0; r < R; ++r) {
+    store(sum, load(sum) + acc[f][r]);
+    sum += L;
+  }
+}
+
+template <class T, int F, int R>
+static void find_dots(const ConvDotTile& t) {
+  if (t.taps == R) return dot_tile<T, F, R>(t);
+  if constexpr (R > 1) find_dots<T, F, R - 1>(t);
+}
+
+constexpr int kDotSums = kTapSums - 4;
+
+template <class T>
+static void run_dots(const ConvDotTile& t) {
+  switch (t.filters) {
+    case 1:
+      return find_dots<T, 1, kDotSums>(t);
+    case 2:
+      return find_dots<T, 2, kDotSums / 2>(t);
+    case 3:
+      return find_dots<T, 3, kDotSums / 3>(t);
+    default:
+      return find_dots<T, 4, kDotSums / 4>(t);
+  }
+}
+
+template <class T>
+static constexpr ConvDirect direct() {
+  return {kLanes<T>,
+          {0, kTapSums, kTapSums / 2},
+          kDotSums,
+          &most_vectors,
+          kMaxFilters,
+          &copy_band<T>,
+          &run_rows<T>,
+          &run_plane<T>,
+          &run_taps<T>,
+          &run_dots<T>,
+          &run_channel_row<T>,
+          &run_channel_dots<T>};
+}
+
+}  // namespace fastnn::FASTNN_ISA_NS

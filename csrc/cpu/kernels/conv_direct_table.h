@@ -1,0 +1,112 @@
+// Direct kernels for few channels, where packing for a matrix product would cost more than it
+// gives. They read bands: rows of an image plane copied side by side, with the zeros of the padding
+// in place, so that every tap is a fixed distance from its pixel.
+#pragma once
+
+#include <stdint.h>
+
+#include "fastnn/dtype.h"
+
+namespace fastnn {
+
+// Rows [y0, y0 + rows) and columns from x0 on of one plane; what lies outside becomes 0. Columns
+// are dealt out to `phases`: column x0 + i * phases + p goes to dst[row * phases * width + p *
+// width + i], i < width.
+// Up to a vector behind the last row may be overwritten.
+struct ConvBand {
+  const void* data;  // pixel (0, 0)
+  DType dtype;
+  int64_t stride_y, stride_x, size_y, size_x;
+  int64_t y0, rows, x0, width;
+  int64_t phases;
+  void* dst;  // of the type of accumulation
+};
+
+constexpr int kConvVectors = 8;  // at most, of a row tile
+
+// out[o][v] = relu(bias[o] + sum_k weight[k * filters + o] src[v][offset[k]]) for vectors of
+// pixels.
+struct ConvRowTile {
+  const void* weight;
+  const int64_t* offset;
+  int64_t k;
+  int filters, vectors;
+  const void* src[kConvVectors];
+  void* dst[kConvVectors];
+  int64_t dst_filter;       // between filters
+  int lanes[kConvVectors];  // that are stored
+  const void* bias;         // or null
+  bool relu;
+};
+
+// Rows of one channel under one filter of kernel x kernel taps, 3 or 5, with step 1 or 2 in both
+// axes: dst[y][x] = relu(bias + sum weight[i][j] src[(y * step + i) * pitch + x + column[j]]).
+struct ConvPlane {
+  int kernel, step;
+  const void* weight;
+  int64_t column[5];
+  const void* src;
+  int64_t pitch;
+  void* dst;
+  int64_t dst_row, rows, pixels;
+  const void* bias;  // or null
+  bool relu;
+};
+
+// sum[r][lane] += sum over `rows` rows of `pixels` pixels of x[offset[r]] dy[lane]: what `taps`
+// taps of one channel have in common with up to `vectors` vectors of filters, side by side in dy.
+struct ConvTapTile {
+  const void* x;
+  const int64_t* offset;
+  int taps, vectors;
+  bool adjacent;  // offsets are `taps / width` runs of `width` that follow on each other
+  int width;
+  int64_t rows, pixels, x_row, dy_row;  // dy pixels are dy_pixel apart, x pixels 1
+  const void* dy;
+  int64_t dy_pixel;
+  void* sum;
+  int64_t sum_tap;
+};
+
+// sum[j * taps + r][lane] += products of vectors: dy row j times x at offset[r], pixel by pixel.
+// One vector of partial sums each.
+struct ConvDotTile {
+  const void* x;
+  const int64_t* offset;
+  int taps, filters;
+  int64_t rows, pixels, x_row, dy_row, dy_filter;
+  const void* dy;
+  void* sum;
+};
+
+// One output row of a depthwise convolution whose channels are adjacent everywhere. Tap (ky, kx) of
+// pixel p is at row[ky * tap_y * stride_y + (x_origin + p * step_x + kx * tap_x) * stride_x]; rows
+// [y_begin, y_end) of taps are in the image, columns are where they are in [0, size_x).
+struct ConvChannelRow {
+  const void* row;
+  int64_t stride_y, stride_x, tap_y, tap_x, y_begin, y_end, taps_x, x_origin, step_x, size_x;
+  int64_t pixels, channels;
+  const void* weight;  // [tap][channel]
+  void* dst;           // written by channel_row, read by channel_dots
+  int64_t dst_x;
+  const void* bias;  // or null
+  void* sum;         // [tap][channel], of channel_dots
+  bool relu;
+};
+
+struct ConvDirect {
+  int lanes;                    // of a vector
+  int max_taps[3];              // of a ConvTapTile with 1 and 2 vectors (index 0 is not used)
+  int max_products;             // filters * taps of a ConvDotTile
+  int (*vectors)(int filters);  // of a ConvRowTile, at most
+  int max_filters;              // of a ConvRowTile
+  void (*band)(const ConvBand&);
+  void (*rows)(const ConvRowTile&);
+  void (*plane)(const ConvPlane&);
+  void (*taps)(const ConvTapTile&);
+  void (*dots)(const ConvDotTile&);
+  void (*channel_row)(const ConvChannelRow&);
+  void (*channel_dots)(const ConvChannelRow&);
+};
+
+}  // namespace fastnn

@@ -1,0 +1,93 @@
+// The micro-kernels of the matrix product, one table for each instruction set level.
+//
+// An element type is served by a family. Packed operands are cut into panels: panel[k][lane], where
+// the lanes are `mr` rows of A (stored `a_panel` apart) or `nr` columns of B; missing lanes are 0.
+#pragma once
+
+#include "cpu/kernels/isa_table.h"
+#include "fastnn/activation.h"
+#include "fastnn/dtype.h"
+
+namespace fastnn {
+
+// One register tile: c = alpha * A B + beta * src + bias, for m <= mr rows and n <= nr columns.
+// Pointers are to the type of accumulation T, except a and b of a family with pairs.
+struct GemmTile {
+  const void* a;
+  int64_t a_row, a_k;  // strides of A; read by `direct` only
+  const void* b;
+  int64_t b_k;  // stride of B along k; columns are adjacent
+  int64_t k;
+  // Memory that is needed soon: fetched into the second-level cache as the sum goes on,
+  // `ahead_step` bytes further with every kAheadStep values of k. A hint: read by `packed` only,
+  // and not at every level.
+  static constexpr int kAheadStep = 8;
+  const void* ahead;
+  int64_t ahead_step;
+  void* c;
+  int64_t c_row;  // columns of c and src are adjacent
+  const void* src;
+  int64_t src_row;
+  int m, n;
+  double alpha, beta;  // src is not read when beta is 0
+  const void* bias_n;  // n values, or null
+  const void* bias_m;  // m values, or null
+  bool relu;
+};
+
+// A panel from a matrix in memory: dst[k][lane] = src[lane * lane_stride + k * k_stride].
+struct GemmPack {
+  void* dst;
+  int panel;  // lanes of the panel; those from `width` on become 0
+  const void* src;
+  DType dtype;
+  int64_t lane_stride, k_stride;
+  int width;
+  int64_t k;
+};
+
+// The last step for an output that a tile cannot be written to directly (other dtype, other
+// strides, an activation): the tile t[m][n], rows `row` apart, is activated in place and stored.
+struct GemmFinish {
+  void* tile;
+  int64_t tile_row;
+  int m, n;
+  Activation activation;
+  void* out;
+  DType dtype;
+  int64_t out_row, out_col;
+};
+
+// dst[i] = partial[0][i] + partial[1][i] + ..., in this order, partials `stride` apart.
+struct GemmSum {
+  void* dst;
+  const void* partial;
+  int64_t stride, count, n;
+};
+
+// y[j] = sum over k of x[k] * b[k * k_stride + j * lane_stride], one of the strides being 1.
+struct GemmVector {
+  const void* x;
+  const void* b;
+  int64_t lane_stride, k_stride, k, n;
+  void* y;
+};
+
+struct GemmFamily {
+  int mr, nr, a_panel;
+  void (*packed)(const GemmTile&);  // A packed (rows a_panel apart along k), B packed
+  void (*direct)(const GemmTile&);  // A and B each in memory as they are, or packed
+  void (*pack)(const GemmPack&);
+  void (*finish)(const GemmFinish&);
+  void (*sum)(const GemmSum&);
+  void (*vector)(const GemmVector&);
+};
+
+struct GemmKernels {
+  const GemmFamily* f32;  // also for bfloat16 and float16, widened while packing
+  const GemmFamily* f64;
+};
+
+FASTNN_KERNELS(GemmKernels, gemm_kernels)
+
+}  // namespace fastnn

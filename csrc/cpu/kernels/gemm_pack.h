@@ -1,0 +1,217 @@
+// Packing of panels, and the last step for outputs that tiles cannot be written to directly.
+#pragma once
+
+#include "cpu/kernels/gemm.h"
+#include "cpu/kernels/gemm_vec.h"
+#include "cpu/kernels/vecmath.h"
+
+namespace fastnn::FASTNN_ISA_NS {
+
+// ---- Transposition of a square of vectors, in log2(lanes) rounds of two-operand shuffles
+// ----------------------------
+
+// Exchanges the blocks of H x H off the diagonal of every block of 2H x 2H.
+template <class T, int H>
+FASTNN_INLINE void transpose_round(Vec<T>* v) {
+  constexpr int L = kLanes<T>;
+  decltype(Vec<T>{} < Vec<T>{}) low{}, high{};  // integers as wide as T
+#pragma GCC unroll 16
+  for (int i = 0; i < L; ++i) {
+    low[i] = i & H ? i - H + L : i;
+    high[i] = i & H ? i + L : i + H;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < L; ++i) {
+    if (i & H) continue;
+    const Vec<T> a = v[i], b = v[i + H];
+    v[i] = __builtin_shuffle(a, b, low);
+    v[i + H] = __builtin_shuffle(a, b, high);
+  }
+}
+
+template <class T>
+FASTNN_INLINE void transpose(Vec<T> (&v)[kLanes<T>]) {
+  if constexpr (kLanes<T> >= 16) transpose_round<T, 8>(v);
+  if constexpr (kLanes<T> >= 8) transpose_round<T, 4>(v);
+  if constexpr (kLanes<T> >= 4) transpose_round<T, 2>(v);
+  transpose_round<T, 1>(v);
+}
+
+// ---- Panels
+// ---------------------------------------------------------------------------------------------------------
+
+// Lanes adjacent in memory: rows are copied.
+template <class T, class Src>
+static void pack_rows(const GemmPack& p) {
+  constexpr int L = kLanes<T>;
+  T* dst = static_cast<T*>(p.dst);
+  const Src* src = static_cast<const Src*>(p.src);
+  const int whole = p.width / L * L;
+  for (int64_t k = 0; k < p.k; ++k, dst += p.panel, src += p.k_stride) {
+    int i = 0;
+    for (; i < whole; i += L) store(dst + i, load_wide(src + i));
+    if (i == p.panel) continue;
+    Vec<T> rest = {};
+    for (int lane = 0; i + lane < p.width; ++lane) rest[lane] = widen(src[i + lane]);
+    store(dst + i, rest);
+    for (i += L; i < p.panel; i += L) store(dst + i, Vec<T>{});
+  }
+}
+
+// k adjacent in memory: squares are transposed.
+template <class T, class Src>
+static void pack_columns(const GemmPack& p) {
+  constexpr int L = kLanes<T>;
+  const Src* src = static_cast<const Src*>(p.src);
+  const int64_t whole = p.k / L * L;
+  for (int i = 0; i < p.panel; i += L) {
+    T* dst = static_cast<T*>(p.dst) + i;
+    const Src* lane0 = src + i * p.lane_stride;
+    const int lanes = p.width - i < L ? p.width - i : L;
+    if (lanes <= 0) {
+      for (int64_t k = 0; k < p.k; ++k) store(dst + k * p.panel, Vec<T>{});
+      continue;
+    }
+    int64_t k = 0;
+    for (; k < whole; k += L) {
+      Vec<T> v[L];
+      if (lanes == L) {
+#pragma GCC unroll 16
+        for (int lane = 0; lane < L; ++lane) v[lane] = load_wide(lane0 + lane * p.lane_stride + k);
+      } else {
+#pragma GCC unroll 16
+        for (int lane = 0; lane < L; ++lane)
+          v[lane] = lane < lanes ? load_wide(lane0 + lane * p.lane_stride + k) : Vec<T>{};
+      }
+      transpose<T>(v);
+#pragma GCC unroll 16
+      for (int j = 0; j < L; ++j) store(dst + (k + j) * p.panel, v[j]);
+    }
+    for (; k < p.k; ++k) {
+      Vec<T> v = {};
+      for (int lane = 0; lane < lanes; ++lane) v[lane] = widen(lane0[lane * p.lane_stride + k]);
+      store(dst + k * p.panel, v);
+    }
+  }
+}
+
+// Any strides, any panel width.
+template <class T, class Src>
+static void pack_any(const GemmPack& p) {
+  T* dst = static_cast<T*>(p.dst);
+  const Src* src = static_cast<const Src*>(p.src);
+  for (int64_t k = 0; k < p.k; ++k, dst += p.panel, src += p.k_stride) {
+    for (int i = 0; i < p.width; ++i) dst[i] = widen(src[i * p.lane_stride]);
+    for (int i = p.width; i < p.panel; ++i) dst[i] = 0;
+  }
+}
+
+template <class T, class Src>
+static void pack_from(const GemmPack& p) {
+  if (p.panel % kLanes<T> != 0)
+    pack_any<T, Src>(p);
+  else if (p.lane_stride == 1)
+    pack_rows<T, Src>(p);
+  else if (p.k_stride == 1)
+    pack_columns<T, Src>(p);
+  else
+    pack_any<T, Src>(p);
+}
+
+template <class T>
+static void pack(const GemmPack& p) {
+  if constexpr (sizeof(T) == 8) {
+    pack_from<T, double>(p);
+  } else {
+    switch (p.dtype) {
+      case DType::bf16:
+        return pack_from<T, bf16>(p);
+      case DType::f16:
+        return pack_from<T, f16>(p);
+      default:
+        return pack_from<T, float>(p);
+    }
+  }
+}
+
+// ---- Activations: a new one is its name in activation.h and its case here ----
+
+template <class T, class F>
+FASTNN_INLINE void map_row(T* row, int n, F f) {
+  int i = 0;
+  for (; i + kLanes<T> <= n; i += kLanes<T>) store(row + i, f(load(row + i)));
+  if (i < n) store_n(row + i, f(load_n(row + i, n - i)), n - i);
+}
+
+// ---- Outputs
+// --------------------------------------------------------------------------------------------------------
+
+template <class T, class Out>
+static void store_tile(const GemmFinish& f) {
+  const T* tile = static_cast<const T*>(f.tile);
+  Out* out = static_cast<Out*>(f.out);
+  if (f.out_col == 1) {
+    for (int i = 0; i < f.m; ++i)
+      for (int j = 0; j < f.n; ++j) narrow(tile[i * f.tile_row + j], out[i * f.out_row + j]);
+  } else {
+    for (int j = 0; j < f.n; ++j)
+      for (int i = 0; i < f.m; ++i)
+        narrow(tile[i * f.tile_row + j], out[i * f.out_row + j * f.out_col]);
+  }
+}
+
+template <class T>
+static void activate(Activation activation, T* row, int n) {
+  switch (activation) {
+    case Activation::none:
+      return;
+    case Activation::relu:
+      return map_row(row, n, [](Vec<T> x) { return Vec<T>{} > x ? Vec<T>{} : x; });  // keeps NaN
+    case Activation::sigmoid:
+      return map_row(row, n, [](Vec<T> x) { return sigmoid(x); });
+    case Activation::tanh:
+      return map_row(row, n, [](Vec<T> x) { return tanh(x); });
+    case Activation::gelu:
+      return map_row(
+          row, n, [](Vec<T> x) { return T(0.5) * x * (1 + erf(x * T(0.70710678118654752440))); });
+    case Activation::gelu_tanh:
+      return map_row(row, n, [](Vec<T> x) {
+        const Vec<T> inner = T(0.79788456080286535588) * (x + T(0.044715) * x * x * x);
+        return T(0.5) * x * (1 + tanh(inner));
+      });
+    case Activation::silu:
+      return map_row(row, n, [](Vec<T> x) { return x * sigmoid(x); });
+  }
+}
+
+template <class T>
+static void finish(const GemmFinish& f) {
+  if (f.activation != Activation::none)
+    for (int i = 0; i < f.m; ++i)
+      activate(f.activation, static_cast<T*>(f.tile) + i * f.tile_row, f.n);
+  if constexpr (sizeof(T) == 8) {
+    store_tile<T, double>(f);
+  } else {
+    switch (f.dtype) {
+      case DType::bf16:
+        return store_tile<T, bf16>(f);
+      case DType::f16:
+        return store_tile<T, f16>(f);
+      default:
+        return store_tile<T, float>(f);
+    }
+  }
+}
+
+template <class T>
+static void sum(const GemmSum& s) {
+  T* dst = static_cast<T*>(s.dst);
+  const T* partial = static_cast<const T*>(s.partial);
+  for (int64_t i = 0; i < s.n; ++i) {
+    T total = partial[i];
+    for (int64_t p = 1; p < s.count; ++p) total += partial[p * s.stride + i];
+    dst[i] = total;
+  }
+}
+
+}  // namespace fastnn::FASTNN_ISA_NS

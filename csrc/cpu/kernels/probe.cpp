@@ -1,0 +1,43 @@
+#include "cpu/kernels/probe.h"
+
+#include "cpu/kernels/vec.h"
+
+namespace fastnn {
+namespace FASTNN_ISA_NS {
+
+// Two pipes of latency 4 or 5 need ten chains.
+constexpr int kChains = 12;
+
+template <class T>
+static int64_t multiply_adds(int64_t rounds, T* sink) {
+  Vec<T> sum[kChains];
+  for (int i = 0; i < kChains; ++i) sum[i] = splat(static_cast<T>(i));
+  const Vec<T> x = splat(static_cast<T>(0.5)), y = splat(static_cast<T>(0.25));
+#pragma GCC unroll 1
+  for (int64_t r = 0; r < rounds; ++r) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kChains; ++i) sum[i] = fma(sum[i], x, y);
+  }
+  Vec<T> total{};
+  for (int i = 0; i < kChains; ++i) total += sum[i];
+  store_n(sink, total, 1);
+  return 2 * kChains * kLanes<T>;
+}
+
+static float read_all(const float* p, int64_t n) {
+  constexpr int kStep = 4 * kLanes<float>;
+  vf sum[4] = {};
+  for (int64_t i = 0; i + kStep <= n; i += kStep) {
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) sum[j] += load(p + i + j * kLanes<float>);
+  }
+  return sum_lanes(sum[0] + sum[1] + sum[2] + sum[3]);
+}
+
+const ProbeKernels* probe_kernels() {
+  static constexpr ProbeKernels kernels{&multiply_adds<float>, &multiply_adds<double>, &read_all};
+  return &kernels;
+}
+
+}  // namespace FASTNN_ISA_NS
+}  // namespace fastnn

@@ -1,0 +1,21 @@
+// Measures what the arithmetic units can do: the yardstick of the benchmarks.
+#pragma once
+
+#include <stdint.h>
+
+#include "cpu/kernels/isa_table.h"
+
+namespace fastnn {
+
+struct ProbeKernels {
+  // Runs `rounds` rounds of independent multiply-adds in registers; returns the operations of a
+  // round (a multiply-add is two). `sink` receives a value that depends on all of them.
+  int64_t (*f32)(int64_t rounds, float* sink);
+  int64_t (*f64)(int64_t rounds, double* sink);
+  // Reads n floats; returns their sum.
+  float (*read)(const float* p, int64_t n);
+};
+
+FASTNN_KERNELS(ProbeKernels, probe_kernels)
+
+}  // namespace fastnn

@@ -1,0 +1,36 @@
+// Weighted sums of rows, and along a row.
+#pragma once
+
+#include <stdint.h>
+
+#include "cpu/kernels/isa_table.h"
+
+namespace fastnn {
+
+// Output o of an axis is sum_j weight[at[o] + j] * x[first[o] + j] over j < at[o + 1] - at[o].
+template <class T>
+struct ResizeTaps {
+  const int64_t* first;
+  const int64_t* at;
+  const T* weight;
+};
+
+template <class T>
+struct ResizeTable {
+  // y[i] = sum_r weight[r] * rows[r][i] for i < n; count >= 1.
+  void (*down)(const T* const* rows, const T* weight, int64_t count, int64_t n, T* y);
+  // The taps applied along one row, giving `out` elements.
+  void (*along)(const T* x, const ResizeTaps<T>& taps, int64_t out, T* y);
+  // The same for rows of pixels of `channels` contiguous values; pixels of y lie y_step apart.
+  void (*along_pixels)(const T* x, const ResizeTaps<T>& taps, int64_t out, int64_t channels, T* y,
+                       int64_t y_step);
+};
+
+struct ResizeKernels {
+  ResizeTable<float> f32;
+  ResizeTable<double> f64;
+};
+
+FASTNN_KERNELS(ResizeKernels, resize_kernels)
+
+}  // namespace fastnn

@@ -1,0 +1,320 @@
+// exp, log and their kin on the vectors of vec.h. Polynomials are minimax fits (Remez exchange);
+// bounds in units in the last place of the result, over all inputs: exp 1, expm1 2, log 1,
+// log1p 1.5, log2 and log10 2, tanh 2.5, sigmoid 2.5, erf 1.5, sin and cos 2.
+// Denormal results are exact to rounding; NaN and infinity give what libm gives.
+#pragma once
+
+#include "cpu/kernels/vec.h"
+
+namespace fastnn::FASTNN_ISA_NS {
+
+// ---- Pieces -----------------------------------------------------------------------------------
+
+// c0 + x * (c1 + x * (...))
+template <class V>
+FASTNN_INLINE V polynomial(V, Elem<V> c) {
+  return splat<Elem<V>>(c);
+}
+template <class V, class... C>
+FASTNN_INLINE V polynomial(V x, Elem<V> c, C... rest) {
+  return fma(polynomial(x, static_cast<Elem<V>>(rest)...), x, splat<Elem<V>>(c));
+}
+
+// f of every lane, for functions whose speed does not matter.
+template <class V, class F>
+FASTNN_INLINE V map_lanes(V v, F f) {
+  V r{};
+  for (int i = 0; i < kLanes<Elem<V>>; ++i) r[i] = f(v[i]);
+  return r;
+}
+
+// p * 2^n for whole n and 0.5 < p < 4, with one rounding when the result is denormal; 0 where
+// `zero`. Lanes that are 0 must not come about by underflow: Intel's cores take 150 cycles for a
+// vector with one such lane.
+#if defined(__AVX512F__)
+FASTNN_INLINE vf scale(vf p, vf n, vi zero = vi{}) {
+  return (vf)_mm512_maskz_scalef_ps(~_mm512_movepi32_mask((__m512i)zero), (__m512)p, (__m512)n);
+}
+FASTNN_INLINE vd scale(vd p, vd n, vl zero = vl{}) {
+  return (vd)_mm512_maskz_scalef_pd(~_mm512_movepi64_mask((__m512i)zero), (__m512d)p, (__m512d)n);
+}
+#else
+FASTNN_INLINE vf scale(vf p, vf n, vi zero = vi{}) {
+  const vi k = to_int(n) & ~zero, half = k >> 1;
+  const vf y = p * from_bits((half + 127) << 23) * from_bits((k - half + 127) << 23);
+  return from_bits(bits(y) & ~zero);
+}
+FASTNN_INLINE vd scale(vd p, vd n,
+                       vl zero = vl{}) {  // no 64-bit arithmetic shift here: k + 4096 >= 0
+  const vl k = to_int(n) & ~zero, half = (vl)((VecOf<uint64_t>::type)(k + 4096) >> 1) - 2048;
+  const vd y = p * from_bits((half + 1023) << 52) * from_bits((k - half + 1023) << 52);
+  return from_bits(bits(y) & ~zero);
+}
+#endif
+
+// ---- exp --------------------------------------------------------------------------------------
+
+// x - n ln 2, with ln 2 in two parts: n times the first is exact.
+FASTNN_INLINE vf minus_n_ln2(vf x, vf n) {
+  return fma(n, splat(-0x1.7f7d1cp-20f), fma(n, splat(-0x1.62e4p-1f), x));
+}
+FASTNN_INLINE vd minus_n_ln2(vd x, vd n) {
+  return fma(n, splat(-0x1.a39ef35793c76p-33), fma(n, splat(-0x1.62e42feep-1), x));
+}
+
+// (e^r - 1 - r) / r^2 for |r| <= ln 2 / 2
+FASTNN_INLINE vf exp_tail(vf r) {
+  return polynomial(r, 0.500000002694f, 0.166665770035f, 0.0416663752444f, 0.00836317549483f,
+                    0.00139411139471f);
+}
+FASTNN_INLINE vd exp_tail(vd r) {
+  return polynomial(r, 0.5, 0.16666666666666670987, 0.04166666666666668379,
+                    0.0083333333333261403988, 0.0013888888888874406116, 0.00019841269874801973635,
+                    2.4801587347316343072e-5, 2.7557255424107243078e-6, 2.7557252937892110856e-7,
+                    2.5105206979042025072e-8, 2.0921580031412764541e-9);
+}
+
+// Above the first, the result is infinite; below the second, 0.
+template <class T>
+constexpr T kExpLimits[2] = {89, -104};
+template <>
+inline constexpr double kExpLimits<double>[2] = {710, -746};
+
+template <class V>
+FASTNN_INLINE V exp(V x) {
+  using T = Elem<V>;
+  const V z = fast_min(splat(kExpLimits<T>[0]), x);  // NaN stays
+  const V n = round_even(z * T(1.4426950408889634074));
+  const V r = minus_n_ln2(z, n);
+  return scale(fma(r * r, exp_tail(r), r) + 1, n, x < kExpLimits<T>[1]);
+}
+
+template <class V>
+FASTNN_INLINE V exp2(V x) {
+  constexpr bool single = sizeof(Elem<V>) == 4;
+  const V z = fast_min(splat<Elem<V>>(single ? 129 : 1025), x);
+  const V n = round_even(z);
+  const V r = (z - n) * Elem<V>(0.69314718055994530942);
+  return scale(fma(r * r, exp_tail(r), r) + 1, n, x < Elem<V>(single ? -151 : -1076));
+}
+
+template <class V>
+FASTNN_INLINE V expm1(V x) {
+  constexpr bool single = sizeof(Elem<V>) == 4;
+  const V z =
+      fast_max(splat<Elem<V>>(single ? -20 : -40), fast_min(splat<Elem<V>>(single ? 89 : 710), x));
+  const V n = round_even(z * Elem<V>(1.4426950408889634074));
+  const V r = minus_n_ln2(z, n);
+  const V p = fma(r * r, exp_tail(r), r);
+  const V half = scale(splat<Elem<V>>(1), n - 1);  // 2^n alone overflows before the result does
+  const V y = 2 * fma(half, p, half - Elem<V>(0.5));
+  return abs(x) < Elem<V>(single ? 0x1p-26 : 0x1p-55) ? x : y;
+}
+
+// ---- log --------------------------------------------------------------------------------------
+
+// x = 2^e (1 + f) with 1 + f in [sqrt 1/2, sqrt 2); x > 0
+FASTNN_INLINE void split(vf x, vf& e, vf& f) {
+  const vi tiny = x < 0x1p-126f;
+  const vi i = bits(tiny ? x * 0x1p23f : x) - 0x3f3504f3;
+  e = to_float((i >> 23) - (tiny & 23));
+  f = from_bits((i & 0x7fffff) + 0x3f3504f3) - 1;
+}
+FASTNN_INLINE void split(vd x, vd& e, vd& f) {
+  const vl tiny = x < 0x1p-1022;
+  const vl i = bits(tiny ? x * 0x1p52 : x) - 0x3fe6a09e667f3bcd;
+  const vl biased = (vl)((VecOf<uint64_t>::type)(i + (int64_t(1024) << 52)) >> 52) - 1024;
+  e = to_double(biased - (tiny & 52));
+  f = from_bits((i & 0xfffffffffffff) + 0x3fe6a09e667f3bcd) - 1;
+}
+
+// log(1 + f) - f
+FASTNN_INLINE vf log_tail(vf f) {
+  const vf p = polynomial(f, 0.33333331257f, -0.249999811862f, 0.200006880645f, -0.166691510564f,
+                          0.142511559934f, -0.123966987721f, 0.116346590826f, -0.116599423953f,
+                          0.0733255377815f);
+  const vf f2 = f * f;
+  return fma(f2 * f, p, f2 * -0.5f);
+}
+FASTNN_INLINE vd log_tail(vd f) {
+  const vd s = f / (2 + f), z = s * s;
+  const vd p =
+      z * polynomial(z, 0.66666666666666666461, 0.40000000000000892464, 0.28571428570794767537,
+                     0.22222222393603782665, 0.18181795448270978867, 0.15386249681084869247,
+                     0.13268516288443393529, 0.13089219145858637274);
+  const vd half_square = f * f * 0.5;
+  return s * (half_square + p) - half_square;
+}
+
+// What log gives outside of (0, inf).
+template <class V>
+FASTNN_INLINE V log_special(V x, V y) {
+  constexpr Elem<V> inf = __builtin_inff();
+  y = x < inf ? y : x;  // inf and NaN
+  y = x > 0 ? y : (x == 0 ? splat(-inf) : splat<Elem<V>>(__builtin_nanf("")));
+  return x == x ? y : x;
+}
+
+template <class V>
+FASTNN_INLINE V log_finite(V x) {
+  constexpr bool single = sizeof(Elem<V>) == 4;
+  V e, f;
+  split(x, e, f);
+  const V low =
+      fma(e, splat<Elem<V>>(single ? 0x1.7f7d1cp-20 : 0x1.a39ef35793c76p-33), log_tail(f));
+  return fma(e, splat<Elem<V>>(single ? 0x1.62e4p-1 : 0x1.62e42feep-1), f + low);
+}
+
+template <class V>
+FASTNN_INLINE V log(V x) {
+  return log_special(x, log_finite(x));
+}
+
+template <class V>
+FASTNN_INLINE V log2(V x) {
+  V e, f;
+  split(x, e, f);
+  // log2(e) in two parts, for f only: powers of two are exact.
+  constexpr bool single = sizeof(Elem<V>) == 4;
+  const V high = splat<Elem<V>>(single ? 0x1.7154p0 : 0x1.7154765p0);
+  const V low = splat<Elem<V>>(single ? 0x1.d94ae0bf85ddfp-18 : 0x1.5c17f0bbbe880p-31);
+  const V tail = log_tail(f);
+  return log_special(x, e + fma(f, high, fma(tail, high, (f + tail) * low)));
+}
+
+template <class V>
+FASTNN_INLINE V log10(V x) {
+  constexpr bool single = sizeof(Elem<V>) == 4;
+  V e, f;
+  split(x, e, f);
+  const V y = (f + log_tail(f)) * Elem<V>(0.43429448190325182765);
+  const V low = fma(e, splat<Elem<V>>(single ? 0x1.3509f79fef312p-18 : 0x1.f79fef311f12bp-34), y);
+  return log_special(x, fma(e, splat<Elem<V>>(single ? 0x1.344p-2 : 0x1.34413508p-2), low));
+}
+
+template <class V>
+FASTNN_INLINE V log1p(V x) {
+  const V u = 1 + x;
+  const V lost = x > 1 ? 1 - (u - x) : x - (u - 1);  // u + lost = 1 + x exactly
+  const V y = log_finite(u) + lost / u;
+  const V special = log_special(u, y);
+  return x == 0 ? x : special;
+}
+
+// ---- sigmoid, tanh, erf -----------------------------------------------------------------------
+
+template <class V>
+FASTNN_INLINE V sigmoid(V x) {
+  const V e = exp(-abs(x));
+  return divide(x >= 0 ? splat<Elem<V>>(1) : e, 1 + e);
+}
+
+// (tanh(sqrt z) / sqrt z - 1) / z
+FASTNN_INLINE vf tanh_tail(vf z) {
+  return polynomial(z, -0.333333331376f, 0.133332980433f, -0.0539579182305f, 0.0217578640945f,
+                    -0.00830761331356f, 0.00225167037921f);
+}
+FASTNN_INLINE vd tanh_tail(vd z) {
+  return polynomial(z, -0.33333333333333333332, 0.13333333333333332303, -0.05396825396825211131,
+                    0.021869488536023596881, -0.0088632355250521281024, 0.003592127930058345479,
+                    -0.0014558328824581529881, 0.00059001315342303290519,
+                    -0.00023903577267972109176, 9.6493088677971934881e-5, -3.7968129103557384754e-5,
+                    1.3212080117187354158e-5, -2.935297455526714564e-6);
+}
+
+// (e^2x - 1) / (e^2x + 1), with e^2x = 2^n (1 + p) from the pieces of exp, so that nothing cancels:
+// both are halved, m / (m + 1) with m = 2^(n - 1) p + (2^(n - 1) - 1/2).
+template <class V>
+FASTNN_INLINE V tanh(V x) {
+  constexpr Elem<V> half = 0.5;
+  const V a = fast_min(splat<Elem<V>>(20), abs(x));  // where it is 1; NaN stays
+  const V n = round_even(a * Elem<V>(2.8853900817779268147));
+  const V r = minus_n_ln2(a + a, n);
+  const V p = fma(r * r, exp_tail(r), r);
+  const V power = scale(splat(half), n);
+  const V m = fma(power, p, power - half);
+  return copysign(divide(m, m + 1), x);
+}
+
+FASTNN_INLINE vf erf(vf x) {
+  const vf a = fast_min(splat(3.95f), abs(x)), z = x * x;
+  const vf small = fma(
+      x,
+      polynomial(z, 0.128379167063f, -0.376126384838f, 0.112837827471f, -0.0268654458186f,
+                 0.00522107487594f, -0.000848471148704f, 0.000112705451883f, -9.68013941092e-6f),
+      x);
+  // log erfc
+  const vf t =
+      polynomial(a, 0.000183442587984f, -1.12955682295f, -0.633262627115f, -0.108372462265f,
+                 0.0251789572887f, -0.00419360710088f, 0.000439105549691f, -2.14960421882e-5f);
+  const vf large = copysign(1 - exp(t), x);
+  return abs(x) < 0.95f ? small : large;
+}
+FASTNN_INLINE vd erf(vd x) {
+  return map_lanes(x, [](double v) { return __builtin_erf(v); });
+}
+
+// ---- sin, cos ---------------------------------------------------------------------------------
+
+// r = x - q pi/2; |x| < 2^17
+#if defined(__FMA__)
+FASTNN_INLINE void reduce_half_pi(vf x, vf& r, vi& q) {
+  const vf n = round_even(x * 0.636619772367581f);
+  // pi/2 in three floats. The first step is exact, as n times the first is a multiple of 2^-23.
+  r = fma(n, splat(-0x1.921fb6p0f), x);
+  r = fma(n, splat(0x1.777a5cp-25f), r);
+  r = fma(n, splat(0x1.ee59dap-50f), r);
+  q = to_int(n);
+}
+#else  // in double, half a vector at a time
+FASTNN_INLINE void reduce_half_pi(vf x, vf& r, vi& q) {
+  typedef float half_f __attribute__((vector_size(kVecBytes / 2)));
+  half_f part[2], r_part[2];
+  float q_part[kLanes<float>];
+  memcpy(part, &x, sizeof x);
+  for (int i = 0; i < 2; ++i) {
+    const vd wide = __builtin_convertvector(part[i], vd);
+    const vd n = round_even(wide * 0.63661977236758134308);
+    const vd rest = fma(n, splat(-0x1.0b4611a626331p-34), fma(n, splat(-0x1.921fb544p0), wide));
+    r_part[i] = __builtin_convertvector(rest, half_f);
+    const half_f whole = __builtin_convertvector(n, half_f);
+    memcpy(q_part + i * (kLanes<float> / 2), &whole, sizeof whole);
+  }
+  memcpy(&r, r_part, sizeof r);
+  q = to_int(load(q_part));
+}
+#endif
+
+FASTNN_INLINE vf sin_quadrant(vf r, vi q) {
+  const vf z = r * r;
+  const vf s = fma(
+      r * z,
+      polynomial(z, -0.166666666639f, 0.00833333187633f, -0.00019840087436f, 2.72500015145e-6f), r);
+  const vf c = fma(z * z, polynomial(z, 0.0416666646642f, -0.00138883036434f, 2.45480405435e-5f),
+                   fma(z, splat(-0.5f), splat(1.0f)));
+  const vf y = (q & 1) == 0 ? s : c;
+  return from_bits(bits(y) ^ ((q & 2) << 30));
+}
+
+FASTNN_INLINE vf sin(vf x) {
+  if (any(!(abs(x) < 0x1p17f))) return map_lanes(x, [](float v) { return __builtin_sinf(v); });
+  vf r;
+  vi q;
+  reduce_half_pi(x, r, q);
+  return x == 0 ? x : sin_quadrant(r, q);
+}
+FASTNN_INLINE vf cos(vf x) {
+  if (any(!(abs(x) < 0x1p17f))) return map_lanes(x, [](float v) { return __builtin_cosf(v); });
+  vf r;
+  vi q;
+  reduce_half_pi(x, r, q);
+  return sin_quadrant(r, q + 1);
+}
+FASTNN_INLINE vd sin(vd x) {
+  return map_lanes(x, [](double v) { return __builtin_sin(v); });
+}
+FASTNN_INLINE vd cos(vd x) {
+  return map_lanes(x, [](double v) { return __builtin_cos(v); });
+}
+
+}  // namespace fastnn::FASTNN_ISA_NS

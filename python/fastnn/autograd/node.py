@@ -1,0 +1,330 @@
+"""The tape: one node per op call, and the switch that says whether ops record.
+
+A node knows its backward function, where each gradient goes (its edges), and the tensors that backward needs. It never
+holds its own output tensor, only that tensor's array, so a graph has no reference cycles.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from .. import _core
+
+
+class _State(threading.local):
+    enabled = True
+
+
+state = _State()
+_sequence = itertools.count()
+_wrap = _core.wrap
+
+
+class _SavedOutput:
+    """An output of the node itself: array and version, without the tensor (no cycle)."""
+
+    __slots__ = ("counter", "data", "index", "version")
+
+    def __init__(self, tensor: Any, index: int) -> None:
+        self.data = tensor._data
+        self.counter = tensor._counter
+        self.version = self.counter.value
+        self.index = index
+
+
+class Node:
+    """One recorded op call.
+
+    ``backward(node, *grads)`` gives one gradient (or None) for each edge. An edge is None (no gradient wanted), a leaf
+    tensor (the gradient is added to its ``.grad``), or a pair (node, output index).
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "backward",
+        "ctx",
+        "edges",
+        "freed",
+        "hooks",
+        "metadata",
+        "name",
+        "outputs",
+        "prehooks",
+        "saved",
+        "sequence",
+    )
+
+    def __init__(self, backward: Callable[..., Any], edges: tuple, saved: tuple, ctx: Any) -> None:
+        self.backward = backward
+        self.edges = edges
+        self.saved = saved
+        self.ctx = ctx
+        self.freed = False
+        self.hooks: dict | None = None
+        self.prehooks: dict | None = None
+        self.metadata: dict | None = None
+        self.outputs = 1
+        self.name: str | None = None
+        self.sequence = next(_sequence)
+
+    def saved_tensors(self) -> list[Any]:
+        """The saved tensors, checked: an array that was since written in place is an error."""
+        if self.freed:
+            raise RuntimeError(
+                "Trying to backward through the graph a second time (or directly access saved "
+                "tensors after they have already been freed). Saved intermediate values of the "
+                "graph are freed when you call .backward() or autograd.grad(). Specify "
+                "retain_graph=True if you need to backward through the graph a second time."
+            )
+        out: list[Any] = []
+        for entry in self.saved:
+            if entry is None:
+                out.append(None)
+                continue
+            if type(entry) is _SavedOutput:
+                if entry.counter.value != entry.version:
+                    raise RuntimeError(
+                        self._modified(entry.data, entry.counter.value, entry.version)
+                    )
+                t = _wrap(entry.data)
+                t._node, t._index, t._requires_grad = self, entry.index, True
+                t._counter = entry.counter
+                out.append(t)
+            else:
+                t, version = entry
+                if t._version != version:
+                    raise RuntimeError(self._modified(t._data, t._version, version))
+                out.append(t)
+        return out
+
+    def _modified(self, data: Any, now: int, expected: int) -> str:
+        return (
+            "one of the variables needed for gradient computation has been modified by an inplace "
+            f"operation: [{data.dtype} {list(data.shape)}], saved by {self.display_name()}, is at "
+            f"version {now}; expected version {expected} instead. Hint: replace the in-place op on "
+            "it (x.add_(y), x[i] = y, ...) by one that makes a new tensor, or clone it first."
+        )
+
+    def free(self) -> None:
+        if self.saved:
+            self.freed = True
+            self.saved = ()
+
+    # ---- PyTorch's view of a node --------------------------------------------------------------------------------
+
+    def display_name(self) -> str:
+        if self.name is None:
+            stem = self.backward.__name__.strip("_").removesuffix("_backward")
+            self.name = "".join(p.capitalize() for p in stem.split("_")) + "Backward0"
+        return self.name
+
+    @property
+    def next_functions(self) -> tuple:
+        pairs: list[tuple[Any, int]] = []
+        for e in self.edges:
+            if e is None:
+                pairs.append((None, 0))
+            elif type(e) is tuple:
+                pairs.append(e)
+            else:
+                pairs.append((AccumulateGrad(e), 0))
+        return tuple(pairs)
+
+    def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """``hook(grad_inputs, grad_outputs)``, after this node's backward ran."""
+        if self.hooks is None:
+            self.hooks = {}
+        return RemovableHandle(self.hooks, hook)
+
+    def register_prehook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """``hook(grad_outputs)``, before this node's backward runs."""
+        if self.prehooks is None:
+            self.prehooks = {}
+        return RemovableHandle(self.prehooks, hook)
+
+    def __repr__(self) -> str:
+        return f"<{self.display_name()} object at {id(self):#x}>"
+
+
+class AccumulateGrad:
+    """How a leaf shows up in ``next_functions``."""
+
+    def __init__(self, variable: Any) -> None:
+        self.variable = variable
+        self.next_functions: tuple = ()
+
+    def __repr__(self) -> str:
+        return f"<AccumulateGrad object at {id(self):#x}>"
+
+
+class RemovableHandle:
+    """What registering a hook returns: ``remove()`` takes the hook off again."""
+
+    _ids = itertools.count()
+
+    def __init__(self, hooks: dict, hook: Callable[..., Any]) -> None:
+        if not callable(hook):
+            raise TypeError(f"hook must be callable, got {type(hook).__name__}")
+        self.id = next(RemovableHandle._ids)
+        self._hooks = hooks
+        hooks[self.id] = hook
+
+    def remove(self) -> None:
+        self._hooks.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.remove()
+
+
+def edge_of(t: Any) -> Any:
+    """Where the gradient of `t` goes."""
+    if t is None or not t.requires_grad:
+        return None
+    node = t._node
+    return t if node is None else (node, t._index)
+
+
+def wants_grad(*tensors: Any) -> bool:
+    """Whether an op on these (tensors or None) must be recorded."""
+    if state.enabled:
+        for t in tensors:
+            if t is not None and t.requires_grad:
+                return True
+    return False
+
+
+OUTPUT = object()  # in `saved`: the op's output (for the n-th of several outputs: (OUTPUT, n))
+
+
+def record(
+    out: Any,
+    backward: Callable[..., Any],
+    inputs: tuple,
+    saved: tuple = (),
+    ctx: Any = None,
+) -> Any:
+    """Puts an op call on the tape; call it only when ``wants_grad(*inputs)``. Returns `out`.
+
+    out: the fresh output tensor, or a tuple of them. saved: tensors that backward needs (inputs, or OUTPUT for the output
+    itself). ctx: anything else that it needs.
+    """
+    node = Node(backward, tuple([edge_of(t) for t in inputs]), (), ctx)
+    outs = out if type(out) is tuple else (out,)
+    for i, t in enumerate(outs):
+        if t is None or t._data.dtype.kind in "iub":  # indices of max, sort: no gradient
+            continue
+        t._node, t._index, t._requires_grad = node, i, True
+    node.outputs = len(outs)
+    if saved:
+        node.saved = tuple([_save(s, outs) for s in saved])
+    return out
+
+
+def _save(s: Any, outs: tuple) -> Any:
+    if s is None:
+        return None
+    if s is OUTPUT:
+        return _SavedOutput(outs[0], 0)
+    if type(s) is tuple:
+        return _SavedOutput(outs[s[1]], s[1])
+    return (s, s._version)
+
+
+class _GradMode:
+    """Base of the context managers that are decorators too."""
+
+    _value = True
+
+    def __init__(self) -> None:
+        self._before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._before.append(state.enabled)
+        state.enabled = self._value
+
+    def __exit__(self, *exc: object) -> None:
+        state.enabled = self._before.pop()
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with self._copy():
+                return function(*args, **kwargs)
+
+        return wrapped
+
+    def _copy(self) -> _GradMode:
+        return type(self)()
+
+
+class no_grad(_GradMode):
+    """Within it (or in a function it decorates) ops are not recorded."""
+
+    _value = False
+
+    def __new__(cls, function: Any = None) -> Any:
+        made = super().__new__(cls)
+        if function is None:
+            return made
+        made.__init__()  # type: ignore[misc]
+        return made(function)  # `@no_grad` without parentheses
+
+    def __init__(self, function: Any = None) -> None:
+        super().__init__()
+
+
+class enable_grad(no_grad):
+    """Within it ops are recorded again, also inside of no_grad."""
+
+    _value = True
+
+
+class inference_mode(_GradMode):
+    """As no_grad (fastnn has no further restrictions to lift); ``inference_mode(False)`` does nothing."""
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__()
+        self._on = mode
+
+    def __enter__(self) -> None:
+        self._before.append(state.enabled)
+        if self._on:
+            state.enabled = False
+
+    def _copy(self) -> _GradMode:
+        return inference_mode(self._on)
+
+
+class set_grad_enabled(_GradMode):
+    """Switches recording on or off, at once; as a context manager, until its end."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__()
+        self._value = mode
+        self._before.append(state.enabled)
+        state.enabled = bool(mode)
+
+    def __enter__(self) -> None:
+        state.enabled = self._value
+
+    def __exit__(self, *exc: object) -> None:
+        state.enabled = self._before[0]
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        state.enabled = self._before[0]  # as a decorator it acts only inside the function
+        return super().__call__(function)
+
+    def _copy(self) -> _GradMode:
+        return set_grad_enabled(self._value)
+
+
+def is_grad_enabled() -> bool:
+    """Whether ops are recorded in this thread now."""
+    return state.enabled

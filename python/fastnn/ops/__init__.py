@@ -1,0 +1,1 @@
+"""The ops: one file a family, each op with its backward. Names and semantics are PyTorch's."""

@@ -1,0 +1,396 @@
+"""Activations: one kernel call forward, one backward; a composition of ops where the gradient is differentiated again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import _core
+from .._errors import ShapeError
+from ..autograd.node import OUTPUT, Node, record, state, wants_grad
+from . import inplace as _inplace
+from ._util import TensorBase, normalize_dim, require_float, wrap
+from .pointwise import where, zero_like_number
+
+
+def _zero(g: Any) -> Any:
+    return zero_like_number(g)
+
+
+def _gelu_derivative(g: Any, x: Any, kind: float, _: float) -> Any:
+    if kind == 0:
+        cdf = ((x * math.sqrt(0.5)).erf() + 1.0) * 0.5
+        return g * (cdf + x * (x * x * -0.5).exp() * (1 / math.sqrt(2 * math.pi)))
+    k = math.sqrt(2 / math.pi)
+    t = ((x + x * x * x * 0.044715) * k).tanh()
+    return g * ((t + 1.0) * 0.5 + x * 0.5 * (1.0 - t * t) * (x * x * (3 * 0.044715) + 1.0) * k)
+
+
+def _mish_derivative(g: Any, x: Any, *_: float) -> Any:
+    s = x.sigmoid()
+    t = _softplus(x, 1.0, 20.0).tanh()
+    return g * (t + x * s * (1.0 - t * t))
+
+
+# name: (what is saved, the derivative as ops: f(g, saved, p0, p1))
+_DERIVATIVES: dict[str, tuple[str, Callable[..., Any]]] = {
+    "relu": ("y", lambda g, y, *_: where(y > 0, g, _zero(g))),
+    "relu6": ("x", lambda g, x, *_: where((x > 0) & (x < 6), g, _zero(g))),
+    "leaky_relu": ("x", lambda g, x, slope, _: where(x > 0, g, g * slope)),
+    "elu": ("x", lambda g, x, alpha, _: where(x > 0, g, g * x.exp() * alpha)),
+    "selu": (
+        "x",
+        lambda g, x, *_: where(x > 0, g * _SELU_SCALE, g * x.exp() * (_SELU_SCALE * _SELU_ALPHA)),
+    ),
+    "celu": ("x", lambda g, x, alpha, _: where(x > 0, g, g * (x / alpha).exp())),
+    "gelu": ("x", _gelu_derivative),
+    "silu": ("x", lambda g, x, *_: g * x.sigmoid() * (x * (1.0 - x.sigmoid()) + 1.0)),
+    "mish": ("x", _mish_derivative),
+    "softplus": (
+        "x",
+        lambda g, x, beta, limit: where(x * beta > limit, g, g * (x * beta).sigmoid()),
+    ),
+    "softsign": ("x", lambda g, x, *_: g / (x.abs() + 1.0).square()),
+    "sigmoid": ("y", lambda g, y, *_: g * y * (1.0 - y)),
+    "tanh": ("y", lambda g, y, *_: g * (1.0 - y * y)),
+    "logsigmoid": ("x", lambda g, x, *_: g * (-x).sigmoid()),
+    "hardsigmoid": ("x", lambda g, x, *_: where((x > -3) & (x < 3), g * (1 / 6), _zero(g))),
+    "hardswish": (
+        "x",
+        lambda g, x, *_: where(x <= -3, _zero(g), where(x < 3, g * (x * (1 / 3) + 0.5), g)),
+    ),
+    "hardtanh": ("x", lambda g, x, low, high: where((x > low) & (x < high), g, _zero(g))),
+    "hardshrink": ("x", lambda g, x, limit, _: where((x > limit) | (x < -limit), g, _zero(g))),
+    "softshrink": ("x", lambda g, x, limit, _: where((x > limit) | (x < -limit), g, _zero(g))),
+    "tanhshrink": ("x", lambda g, x, *_: g * x.tanh().square()),
+    "threshold": ("x", lambda g, x, limit, _: where(x > limit, g, _zero(g))),
+}
+_SELU_ALPHA = 1.6732632423543772848170429916717
+_SELU_SCALE = 1.0507009873554804934193349852946
+
+
+def _activation_backward(node: Node, g: Any) -> Any:
+    name, p0, p1 = node.ctx
+    (saved,) = node.saved_tensors()
+    if wants_grad(g, saved):
+        return _DERIVATIVES[name][1](g, saved, p0, p1)
+    return wrap(_core.activation_backward(name, g._data, saved._data, p0, p1))
+
+
+def _apply(name: str, input: Any, inplace_: bool = False, p0: float = 0.0, p1: float = 0.0) -> Any:
+    if inplace_:
+        return _inplace.apply(input, name + "_", lambda x: _apply(name, x, False, p0, p1))
+    if not isinstance(input, TensorBase) or input._data.dtype.kind in "iub":
+        require_float(input, name)
+    result = wrap(_core.activation(name, input._data, p0, p1))
+    if state.enabled and input.requires_grad:
+        saved = (OUTPUT,) if _DERIVATIVES[name][0] == "y" else (input,)
+        record(result, _activation_backward, (input,), saved, (name, p0, p1))
+        result._node.name = name.capitalize() + "Backward0"
+    return result
+
+
+def relu(input: Any, inplace: bool = False) -> Any:
+    """``max(input, 0)``; NaN stays."""
+    return _apply("relu", input, inplace)
+
+
+def relu6(input: Any, inplace: bool = False) -> Any:
+    """``min(max(input, 0), 6)``."""
+    return _apply("relu6", input, inplace)
+
+
+def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
+    """The input where positive, ``negative_slope * input`` elsewhere."""
+    return _apply("leaky_relu", input, inplace, negative_slope)
+
+
+def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
+    """The input where positive, ``alpha * (exp(input) - 1)`` elsewhere (Clevert et al., 2015)."""
+    return _apply("elu", input, inplace, alpha)
+
+
+def selu(input: Any, inplace: bool = False) -> Any:
+    """ELU with the self-normalising scale and alpha of Klambauer et al., 2017."""
+    return _apply("selu", input, inplace)
+
+
+def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
+    """``max(0, x) + min(0, alpha * (exp(x / alpha) - 1))`` (Barron, 2017)."""
+    if alpha == 0:
+        raise RuntimeError("celu: ZeroDivisionError: alpha cannot be 0 for CELU")
+    return _apply("celu", input, inplace, alpha)
+
+
+def gelu(input: Any, approximate: str = "none") -> Any:
+    """``x * Φ(x)``, exact or by the tanh approximation (Hendrycks and Gimpel, 2016)."""
+    if approximate not in ("none", "tanh"):
+        raise RuntimeError(
+            f"gelu: approximate argument must be either none or tanh, got {approximate}"
+        )
+    return _apply("gelu", input, False, 0.0 if approximate == "none" else 1.0)
+
+
+def silu(input: Any, inplace: bool = False) -> Any:
+    """``x * sigmoid(x)``, also called swish."""
+    return _apply("silu", input, inplace)
+
+
+def mish(input: Any, inplace: bool = False) -> Any:
+    """``x * tanh(softplus(x))`` (Misra, 2019)."""
+    return _apply("mish", input, inplace)
+
+
+def _softplus(input: Any, beta: float, threshold: float) -> Any:
+    return _apply("softplus", input, False, float(beta), float(threshold))
+
+
+def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+    """``log(1 + exp(beta * x)) / beta``; x itself where ``beta * x > threshold``."""
+    return _softplus(input, beta, threshold)
+
+
+def softsign(input: Any) -> Any:
+    """``x / (1 + |x|)``."""
+    return _apply("softsign", input)
+
+
+def sigmoid(input: Any) -> Any:
+    """``1 / (1 + exp(-x))``."""
+    return _apply("sigmoid", input)
+
+
+def tanh(input: Any) -> Any:
+    """The hyperbolic tangent."""
+    return _apply("tanh", input)
+
+
+def logsigmoid(input: Any) -> Any:
+    """``log(sigmoid(x))``, without overflow."""
+    return _apply("logsigmoid", input)
+
+
+def hardsigmoid(input: Any, inplace: bool = False) -> Any:
+    """``clamp(x / 6 + 1/2, 0, 1)``."""
+    return _apply("hardsigmoid", input, inplace)
+
+
+def hardswish(input: Any, inplace: bool = False) -> Any:
+    """``x * hardsigmoid(x)`` (Howard et al., 2019)."""
+    return _apply("hardswish", input, inplace)
+
+
+def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
+    """``clamp(x, min_val, max_val)``."""
+    if min_val > max_val:
+        raise ValueError(
+            f"hardtanh: min_val cannot be greater than max_val, got {min_val}, {max_val}"
+        )
+    return _apply("hardtanh", input, inplace, float(min_val), float(max_val))
+
+
+def hardshrink(input: Any, lambd: float = 0.5) -> Any:
+    """0 where ``|x| <= lambd``, x elsewhere."""
+    return _apply("hardshrink", input, False, lambd)
+
+
+def softshrink(input: Any, lambd: float = 0.5) -> Any:
+    """x moved towards 0 by lambd, 0 where ``|x| <= lambd``."""
+    if lambd < 0:
+        raise RuntimeError(
+            f"softshrink: lambda must be greater or equal to 0, but found to be {lambd}."
+        )
+    return _apply("softshrink", input, False, lambd)
+
+
+def tanhshrink(input: Any) -> Any:
+    """``x - tanh(x)``."""
+    return _apply("tanhshrink", input)
+
+
+def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Any:
+    """x where ``x > threshold``, `value` elsewhere."""
+    return _apply("threshold", input, inplace, float(threshold), float(value))
+
+
+def relu_(input: Any) -> Any:
+    """In-place relu()."""
+    return relu(input, True)
+
+
+def relu6_(input: Any) -> Any:
+    """In-place relu6()."""
+    return relu6(input, True)
+
+
+def leaky_relu_(input: Any, negative_slope: float = 0.01) -> Any:
+    """In-place leaky_relu()."""
+    return leaky_relu(input, negative_slope, True)
+
+
+def elu_(input: Any, alpha: float = 1.0) -> Any:
+    """In-place elu()."""
+    return elu(input, alpha, True)
+
+
+def selu_(input: Any) -> Any:
+    """In-place selu()."""
+    return selu(input, True)
+
+
+def celu_(input: Any, alpha: float = 1.0) -> Any:
+    """In-place celu()."""
+    return celu(input, alpha, True)
+
+
+def hardtanh_(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
+    """In-place hardtanh()."""
+    return hardtanh(input, min_val, max_val, True)
+
+
+def threshold_(input: Any, threshold: float, value: float) -> Any:
+    """In-place threshold()."""
+    return _apply("threshold", input, True, float(threshold), float(value))
+
+
+def rrelu_(
+    input: Any, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False
+) -> Any:
+    """In-place rrelu()."""
+    return rrelu(input, lower, upper, training, True)
+
+
+def prelu(input: Any, weight: Any) -> Any:
+    """The input where positive, ``weight * input`` elsewhere; one weight, or one for each channel (dim 1)."""
+    require_float(input, "prelu")
+    n = weight._data.size
+    if n != 1:
+        channels = input._data.shape[1] if input._data.ndim > 1 else 1
+        if weight._data.ndim > 1 or n != channels:
+            raise ShapeError(
+                f"prelu: Mismatch of parameter numbers and input channel size. Found parameter numbers "
+                f"= {n}, channel size = {channels}"
+            )
+        weight = weight.reshape([n if i == 1 else 1 for i in range(input._data.ndim)])
+    return where(input > 0, input, weight * input)
+
+
+def rrelu(
+    input: Any,
+    lower: float = 1.0 / 8,
+    upper: float = 1.0 / 3,
+    training: bool = False,
+    inplace: bool = False,
+) -> Any:
+    """leaky_relu() with a slope drawn from U(lower, upper) for each element in training, else their mean."""
+    if lower > upper:
+        raise RuntimeError(
+            f"rrelu: lower bound {lower} should be less than or equal to upper {upper}"
+        )
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2, inplace)
+    from .random import rand_like
+
+    slope = rand_like(input) * (upper - lower) + lower
+    out = where(input > 0, input, input * slope)
+    return input.copy_(out) if inplace else out
+
+
+def glu(input: Any, dim: int = -1) -> Any:
+    """``a * sigmoid(b)`` for the two halves a, b of `dim` (Dauphin et al., 2016)."""
+    d = normalize_dim(dim, input._data.ndim, "glu")
+    if input._data.shape[d] % 2:
+        raise RuntimeError(
+            f"glu: Halving dimension must be even, but dimension {d} is size {input._data.shape[d]}"
+        )
+    a, b = input.chunk(2, d)
+    return a * sigmoid(b)
+
+
+def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Any:
+    """``input / max(‖input‖_p, eps)`` along `dim`."""
+    return input / input.norm(p, dim, True).clamp_min(eps).expand_as(input)
+
+
+# ---- softmax -----------------------------------------------------------------------------------------------------
+
+
+def _softmax_backward(node: Node, g: Any) -> Any:
+    (y,) = node.saved_tensors()
+    if wants_grad(g, y):
+        return y * (g - (g * y).sum(node.ctx, True))
+    return wrap(_core.softmax_backward(g._data, y._data, node.ctx))
+
+
+def _log_softmax_backward(node: Node, g: Any) -> Any:
+    (y,) = node.saved_tensors()
+    if wants_grad(g, y):
+        return g - y.exp() * g.sum(node.ctx, True)
+    return wrap(_core.log_softmax_backward(g._data, y._data, node.ctx))
+
+
+def _soft(name: str, kernel: Any, backward: Any, input: Any, dim: Any, dtype: Any) -> Any:
+    if dtype is not None:
+        input = input.to(dtype)
+    require_float(input, name)
+    if dim is None:
+        dim = 0 if input._data.ndim in (0, 1, 3) else 1
+    d = normalize_dim(dim, input._data.ndim, name)
+    if input._data.ndim == 0:
+        return _soft(name, kernel, backward, input.reshape(1), 0, None).reshape(())
+    result = wrap(kernel(input._data, d))
+    if state.enabled and input.requires_grad:
+        record(result, backward, (input,), (OUTPUT,), d)
+    return result
+
+
+def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+    """``exp(x) / sum(exp(x))`` along `dim`, without overflow."""
+    return _soft("softmax", _core.softmax, _softmax_backward, input, dim, dtype)
+
+
+def log_softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+    """``x - log(sum(exp(x)))`` along `dim`, without overflow."""
+    return _soft("log_softmax", _core.log_softmax, _log_softmax_backward, input, dim, dtype)
+
+
+def softmin(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+    """``softmax(-x)``."""
+    return softmax(-input, dim, _stacklevel, dtype)
+
+
+def gumbel_softmax(
+    logits: Any, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1
+) -> Any:
+    """A sample of the Gumbel-softmax distribution (Jang et al., 2016); one-hot, with the soft gradient, if `hard`."""
+    from .random import rand_like
+
+    uniform = rand_like(logits)
+    gumbels = -(-(uniform.clamp_min(np.finfo(np.float32).tiny).log())).log()
+    soft = softmax((logits + gumbels) / tau, dim)
+    if not hard:
+        return soft
+    index = soft.detach().argmax(dim, True)
+    one = wrap(np.zeros(logits._data.shape, logits._data.dtype)).scatter(dim, index, 1.0)
+    return one - soft.detach() + soft
+
+
+METHODS = ["relu", "relu_", "sigmoid", "tanh", "softmax", "log_softmax", "prelu", "hardshrink"]
+
+
+def _in_place(op: Callable[..., Any]) -> Callable[..., Any]:
+    name = op.__name__ + "_"
+
+    def method(self: Any) -> Any:
+        return _inplace.apply(self, name, op)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"In-place {op.__name__}()."
+    return method
+
+
+sigmoid_, tanh_ = _in_place(sigmoid), _in_place(tanh)
+METHODS += ["sigmoid_", "tanh_"]

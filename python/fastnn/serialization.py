@@ -1,0 +1,170 @@
+"""save and load: safetensors for arrays, JSON for the rest; atomic; no file can run code.
+
+A file is a plain safetensors file: any reader of that format sees its arrays. What is around them (nested dicts, lists,
+numbers, strings) stands as JSON in the file's metadata.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from . import dtypes
+from .ops._util import TensorBase, wrap
+
+_KEY = "fastnn"
+_FORMAT = 1
+_BY_CODE = {
+    "F32": dtypes.float32,
+    "F64": dtypes.float64,
+    "F16": dtypes.float16,
+    "BF16": dtypes.bfloat16,
+    "BOOL": dtypes.bool_,
+    "U8": dtypes.uint8,
+    "I8": dtypes.int8,
+    "I16": dtypes.int16,
+    "I32": dtypes.int32,
+    "I64": dtypes.int64,
+}
+
+
+def _encode(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
+    """JSON for `value`; arrays go to `arrays` under their dotted path."""
+    if isinstance(value, (TensorBase, np.ndarray)):
+        a = value._data if isinstance(value, TensorBase) else value
+        name = path or "tensor"
+        while name in arrays:
+            name += "_"
+        arrays[name] = a
+        return {"t": name} if isinstance(value, TensorBase) else {"a": name}
+    if isinstance(value, (bool, str)) or value is None:
+        return value
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(value)
+    if isinstance(value, Mapping):
+        items = []
+        for k, v in value.items():
+            if not isinstance(k, (str, int, float, bool)) and k is not None:
+                raise TypeError(
+                    f"save: a dict key at '{path or 'the top'}' is a {type(k).__name__}"
+                )
+            items.append([k, _encode(v, f"{path}.{k}" if path else str(k), arrays)])
+        return {"d": items}
+    if isinstance(value, (list, tuple)):
+        kind = "l" if isinstance(value, list) else "u"
+        return {
+            kind: [
+                _encode(v, f"{path}.{i}" if path else str(i), arrays) for i, v in enumerate(value)
+            ]
+        }
+    if isinstance(value, dtypes.dtype):
+        return {"dtype": value.name}
+    raise TypeError(
+        f"save: cannot store a {type(value).__name__} at '{path or 'the top'}'; expected tensors, arrays, "
+        "numbers, strings, None, and dicts, lists and tuples of them (save module.state_dict(), not the "
+        "module)"
+    )
+
+
+def _decode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    ((kind, body),) = value.items()
+    if kind == "t":
+        return wrap(arrays[body])
+    if kind == "a":
+        return arrays[body]
+    if kind == "d":
+        return OrderedDict((k, _decode(v, arrays)) for k, v in body)
+    if kind == "l":
+        return [_decode(v, arrays) for v in body]
+    if kind == "u":
+        return tuple(_decode(v, arrays) for v in body)
+    if kind == "dtype":
+        return dtypes.as_dtype(body)
+    raise ValueError(f"unknown entry '{kind}'")
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike) -> Any:
+    """A temporary path in the folder of `path`; on success it is synced and takes the place of `path`, else removed."""
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb") as f:
+            os.fsync(f.fileno())
+        with contextlib.suppress(FileNotFoundError):
+            os.chmod(temporary, target.stat().st_mode & 0o7777)
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def save(obj: Any, f: str | os.PathLike) -> None:
+    """Writes tensors, arrays, numbers, strings, and dicts, lists and tuples of them to a file.
+
+    The file is complete or not there: a failed or interrupted save leaves an older file as it was. Raises TypeError for
+    anything else, OSError when the file cannot be written.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    structure = _encode(obj, "", arrays)
+    text = json.dumps({"format": _FORMAT, "data": structure})
+    dense = {name: np.asarray(a, dtypes.of_array(a).numpy, order="C") for name, a in arrays.items()}
+    # Written by us rather than by safetensors: after a kill its temporary files would pile up under random names.
+    blob = safetensors.numpy.save(dense, {_KEY: text})
+    with atomic_path(f) as temporary:
+        temporary.write_bytes(blob)
+
+
+def load(f: str | os.PathLike, map_location: Any = None, *, weights_only: bool = True) -> Any:
+    """Reads what save() wrote; any other safetensors file as a dict of tensors.
+
+    Raises FileNotFoundError, and ValueError for a file that is no (complete) safetensors file. `weights_only` is always
+    true: no file can run code.
+    """
+    from .ops.creation import check_device
+
+    check_device(map_location)
+    if not weights_only:
+        raise ValueError("load: weights_only=False is not supported: fastnn's files hold no code")
+    path = os.fspath(f)
+    data = Path(path).read_bytes()
+    try:
+        entries = safetensors.deserialize(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    except Exception as e:
+        raise ValueError(f"load: {path} is not a complete safetensors file: {e}") from None
+    arrays = {}
+    for name, entry in entries:
+        if entry["dtype"] not in _BY_CODE:
+            raise ValueError(
+                f"load: {path}: tensor '{name}' has the unsupported dtype {entry['dtype']}"
+            )
+        d = _BY_CODE[entry["dtype"]].numpy
+        arrays[name] = np.frombuffer(bytearray(entry["data"]), d).reshape(entry["shape"])
+    text = header.get("__metadata__", {}).get(_KEY)
+    if text is None:
+        return OrderedDict((name, wrap(a)) for name, a in arrays.items())
+    try:
+        return _decode(json.loads(text)["data"], arrays)
+    except (KeyError, ValueError, TypeError) as e:
+        raise ValueError(f"load: {path}: its structure is damaged: {e}") from None

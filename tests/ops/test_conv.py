@@ -1,0 +1,269 @@
+"""Convolutions and transposed ones: every case, layout, level and path; refusals."""
+
+import functools
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import _core
+from fastnn._errors import DTypeError, ShapeError
+from fastnn.ops import conv as ops
+from tests.backends import isa, num_threads
+from tests.cases import Case, normal_with_weight
+from tests.cases import conv as cases
+from tests.harness import check_gradients, check_op, check_raises
+from tests.reference import conv as reference
+
+HALVES = ("bfloat16", "float16")
+PLAIN = [
+    (dims, case)
+    for dims, table in ((1, cases.CONV1D), (2, cases.CONV2D), (3, cases.CONV3D))
+    for case in table
+    if "padding_mode" not in case.kwargs  # the layers pad for these
+]
+TRANSPOSED = [
+    (dims, case)
+    for dims, table in (
+        (1, cases.CONV_TRANSPOSE1D), (2, cases.CONV_TRANSPOSE2D), (3, cases.CONV_TRANSPOSE3D),
+    )
+    for case in table
+]  # fmt: skip
+
+
+def name_of(value):
+    return f"{value}d" if isinstance(value, int) else str(value)
+
+
+@pytest.mark.parametrize("dims, case", PLAIN, ids=name_of)
+def test_conv(dims, case):
+    op = getattr(ops, f"conv{dims}d")
+    check_op(op, reference.conv_forward, reference.conv_backward, case, ceilings="conv")
+    check_op(op, reference.conv_forward, reference.conv_backward, case, dtypes=HALVES)
+
+
+@pytest.mark.parametrize("dims, case", TRANSPOSED, ids=name_of)
+def test_conv_transpose(dims, case):
+    op = getattr(ops, f"conv_transpose{dims}d")
+    forward, backward = reference.conv_transpose_forward, reference.conv_transpose_backward
+    check_op(op, forward, backward, case, ceilings="conv_transpose")
+    check_op(op, forward, backward, case, dtypes=HALVES)
+
+
+SMALL = [c for d, c in PLAIN if d == 2 and c.id in ("groups", "stride-over-kernel", "same")]
+SMALL_TRANSPOSED = [c for d, c in TRANSPOSED if d == 2 and c.id in ("double", "groups")]
+
+
+@pytest.mark.parametrize("case", SMALL, ids=str)
+def test_gradients_of_gradients(case):
+    check_gradients(ops.conv2d, case)
+
+
+@pytest.mark.parametrize("case", SMALL_TRANSPOSED, ids=str)
+def test_gradients_of_gradients_transposed(case):
+    check_gradients(ops.conv_transpose2d, case)
+
+
+# ---- Shapes that make the drivers take each of their paths ----
+
+
+def path(id, x, weight, **kwargs):
+    return Case(id, (x, weight, (weight[0],)), kwargs, make=normal_with_weight)
+
+
+PATHS = [
+    path("blocks-of-k", (2, 130, 9, 8), (20, 130, 3, 3), padding=1),
+    path("many-filters", (2, 20, 9, 8), (150, 20, 3, 3), padding=1),
+    path("wide", (1, 4, 5, 150), (5, 4, 3, 3), padding=1),
+    path("one-row", (2, 4, 1, 70), (5, 4, 1, 3)),
+    path("tiny-images", (9, 17, 2, 2), (19, 17, 3, 3), padding=1),
+    path("first-layer", (3, 1, 28, 28), (6, 1, 5, 5), padding=2),
+    path("first-layer-colour", (2, 3, 30, 31), (32, 3, 3, 3), padding=1),
+    path("second-layer", (5, 6, 14, 14), (16, 6, 5, 5)),
+    path("stem", (1, 3, 40, 38), (64, 3, 7, 7), padding=3, stride=2),
+    path("stride2", (2, 16, 15, 14), (32, 16, 3, 3), padding=1, stride=2),
+    path("pointwise", (3, 40, 9, 7), (70, 40, 1, 1)),
+    path("long-sums", (40, 8, 12, 12), (8, 8, 3, 3), padding=1),
+    path("depthwise-wide", (2, 20, 17, 50), (20, 1, 3, 3), padding=1, groups=20),
+    path("depthwise5-stride2", (2, 33, 17, 19), (33, 1, 5, 5), padding=2, groups=33, stride=2),
+    path("groups-of-4", (2, 32, 10, 9), (32, 4, 3, 3), padding=1, groups=8),
+]
+
+
+@pytest.mark.parametrize("level", _core.isa_levels())
+@pytest.mark.parametrize("case", PATHS, ids=str)
+def test_paths(case, level):
+    with isa(level):
+        check_op(ops.conv2d, reference.conv_forward, reference.conv_backward, case,
+                 ceilings="conv", dtypes=("float32",))  # fmt: skip
+
+
+@pytest.mark.parametrize("level", _core.isa_levels()[1:])
+@pytest.mark.parametrize("case", PATHS, ids=str)
+def test_channels_last(case, level):
+    """The same numbers, nearly; the memory format of the input; the same bits on all threads."""
+    x, w, b = (a.astype(np.float32) for a in case.inputs())
+    options = [case.kwargs.get(n, d) for n, d in
+               (("stride", 1), ("padding", 0), ("dilation", 1), ("groups", 1))]  # fmt: skip
+    last = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    with isa(level):
+        want = _core.conv_forward(x, w, b, *options)
+        dy = np.random.default_rng(3).standard_normal(want.shape).astype(np.float32)
+        dy_last = np.ascontiguousarray(dy.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+        calls = [
+            (lambda: _core.conv_forward(last, w, b, *options), want),
+            (lambda: _core.conv_backward_input(dy_last, w, x.shape, *options),
+             _core.conv_backward_input(dy, w, x.shape, *options)),
+            (lambda: _core.conv_backward_weight(dy_last, last, w.shape, *options),
+             _core.conv_backward_weight(dy, x, w.shape, *options)),
+        ]  # fmt: skip
+        for call, _ in calls[:2]:
+            channels = np.moveaxis(call(), 1, -1)
+            assert channels.flags.c_contiguous or x.shape[1] == 1
+        for call, expected in calls:
+            got = call()
+            np.testing.assert_allclose(got, expected, rtol=0, atol=4e-6 * np.abs(expected).max())
+            for count in (1, 2, 3):
+                with num_threads(count):
+                    assert np.array_equal(call(), got)
+
+
+@pytest.mark.parametrize("level", _core.isa_levels())
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "gelu"])
+@pytest.mark.parametrize("case", PATHS[4:7] + PATHS[12:13], ids=str)
+def test_fused_activation(case, activation, level):
+    x, w, b = (a.astype(np.float32) for a in case.inputs())
+    options = [case.kwargs.get(n, d) for n, d in
+               (("stride", 1), ("padding", 0), ("dilation", 1), ("groups", 1))]  # fmt: skip
+    with isa(level):
+        y = _core.conv_forward(x, w, b, *options)
+        got = _core.conv_forward(x, w, b, *options, activation=activation)
+    y = y.astype(np.float64)
+    erf = np.vectorize(__import__("math").erf)
+    want = {
+        "relu": lambda: np.maximum(y, 0), "tanh": lambda: np.tanh(y),
+        "sigmoid": lambda: 1 / (1 + np.exp(-y)), "gelu": lambda: 0.5 * y * (1 + erf(y / 2**0.5)),
+    }[activation]()  # fmt: skip
+    np.testing.assert_allclose(got, want, rtol=2e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize("level", _core.isa_levels())
+@pytest.mark.parametrize("case", PATHS, ids=str)
+def test_nan_and_infinity_keep_their_footprint(case, level):
+    x, w, _ = (a.astype(np.float32) for a in case.inputs())
+    x[0, 0, 0, x.shape[3] // 3] = np.nan
+    x[-1, 0, x.shape[2] // 2, 0] = np.inf
+    kwargs = dict(case.kwargs)
+    with np.errstate(invalid="ignore"):
+        want = reference.conv_forward(x, w, None, **kwargs)
+        dy = np.ones_like(want)
+        want_dw = reference.conv_backward(dy, x, w, None, **kwargs)[1]
+    options = [kwargs.get(n, d) for n, d in
+               (("stride", 1), ("padding", 0), ("dilation", 1), ("groups", 1))]  # fmt: skip
+    with isa(level):
+        got = _core.conv_forward(x, w, None, *options)
+        got_dw = _core.conv_backward_weight(dy, x, w.shape, *options)
+    for a, b in ((got, want), (got_dw, want_dw)):
+        assert (np.isnan(a) == np.isnan(b)).all() and (np.isinf(a) == np.isinf(b)).all()
+
+
+@pytest.mark.parametrize("level", _core.isa_levels())
+def test_no_channels_or_no_batch(level):
+    with isa(level):
+        y = _core.conv_forward(
+            np.zeros((2, 0, 4, 4)), np.zeros((3, 0, 3, 3)), np.arange(3.0), 1, 0, 1, 1
+        )
+        assert y.shape == (2, 3, 2, 2) and (y == np.arange(3.0).reshape(3, 1, 1)).all()
+        dw = _core.conv_backward_weight(
+            np.zeros((0, 3, 2, 2)), np.zeros((0, 5, 4, 4)), (3, 5, 3, 3), 1, 0, 1, 1
+        )
+        assert dw.shape == (3, 5, 3, 3) and not dw.any()
+
+
+def test_gradient_of_pixels_that_no_tap_reaches():
+    """A stride of thousands has thousands of residues, most of them empty."""
+    x = fastnn.ones(1, 1, 1, 5000, requires_grad=True)
+    fastnn.ops.conv.conv2d(x, fastnn.ones(1, 1, 1, 2), stride=(1, 2000)).sum().backward()
+    assert x.grad.sum().item() == 6 and x.grad[0, 0, 0, 2001].item() == 1
+
+
+# ---- Refusals ----
+
+
+def zeros(*shape, dtype=np.float32):
+    return np.zeros(shape, dtype)
+
+
+def conv(x=(1, 4, 5, 5), w=(6, 4, 3, 3), b=None, stride=1, padding=0, dilation=1, groups=1,
+         transposed=False, output_padding=0):  # fmt: skip
+    x, w = (a if isinstance(a, np.ndarray) else zeros(*a) for a in (x, w))
+    return _core.conv_forward(x, w, b, stride, padding, dilation, groups, transposed,
+                              output_padding)  # fmt: skip
+
+
+transpose = functools.partial(conv, w=(4, 6, 3, 3), transposed=True)
+BIG = 2**31
+
+
+@pytest.mark.parametrize(
+    "error, texts, call",
+    [
+        (ValueError, ["conv2d: stride", "(0, 0)"], lambda: conv(stride=0)),
+        (ValueError, ["stride", "(1, -2)"], lambda: conv(stride=(1, -2))),
+        (ValueError, ["stride"], lambda: conv(stride=BIG)),
+        (ValueError, ["stride", "does not fit in 64 bits"], lambda: conv(stride=2**70)),
+        (ValueError, ["stride", "2 of them", "got 3"], lambda: conv(stride=(1, 1, 1))),
+        (TypeError, ["stride"], lambda: conv(stride=1.5)),
+        (ValueError, ["dilation", "(0, 0)"], lambda: conv(dilation=0)),
+        (ValueError, ["padding", "(-1, -1)"], lambda: conv(padding=-1)),
+        (ValueError, ["padding"], lambda: conv(padding=2**62)),
+        (ValueError, ["groups", "(0,)"], lambda: conv(groups=0)),
+        (ShapeError, ["groups=4", "(6, 1, 3, 3)"], lambda: conv(w=(6, 1, 3, 3), groups=4)),
+        (ShapeError, ["groups=2", "8 channels", "got 4"], lambda: conv(groups=2)),
+        (ShapeError, ["4 channels", "got 3", "(1, 3, 5, 5)"], lambda: conv(x=(1, 3, 5, 5))),
+        (ShapeError, ["kernel of 7", "padded input has (5)"], lambda: conv(w=(6, 4, 7, 7))),
+        (ShapeError, ["spans 9"], lambda: conv(dilation=4)),
+        (ShapeError, ["kernel sizes", "(6, 4, 0, 3)"], lambda: conv(w=(6, 4, 0, 3))),
+        (ShapeError, ["weight must have 3 to 5"], lambda: conv(w=(6, 4))),
+        (ShapeError, ["input must have 3 or 4"], lambda: conv(x=(5, 5))),
+        (ShapeError, ["input must have 3 or 4"], lambda: conv(x=(1, 1, 4, 5, 5))),
+        (ShapeError, ["bias", "(6,)", "(5,)"], lambda: conv(b=zeros(5))),
+        (ShapeError, ["bias", "(6, 1)"], lambda: conv(b=zeros(6, 1))),
+        (DTypeError, ["float32", "float64"], lambda: conv(w=zeros(6, 4, 3, 3, dtype="f8"))),
+        (DTypeError, ["bias float64"], lambda: conv(b=zeros(6, dtype="f8"))),
+        (DTypeError, ["int64"], lambda: conv(x=zeros(1, 4, 5, 5, dtype="i8"))),
+        (TypeError, ["numpy.ndarray"], lambda: _core.conv_forward([], [], None, 1, 0, 1, 1)),
+        (ValueError, ["activation 'swoosh'"],
+         lambda: _core.conv_forward(zeros(1, 4, 5, 5), zeros(6, 4, 3, 3), None, 1, 0, 1, 1,
+                                    activation="swoosh")),
+        (ValueError, ["conv_transpose2d: stride"], lambda: transpose(stride=0)),
+        (ValueError, ["output_padding", "got 1"], lambda: transpose(output_padding=1)),
+        (ValueError, ["output_padding"], lambda: transpose(output_padding=-1)),
+        (ShapeError, ["output size -13"], lambda: transpose(padding=10)),
+        (ShapeError, ["output size"], lambda: transpose(x=(1, 4, 0, 5))),
+        (ShapeError, ["output size"], lambda: transpose(stride=BIG - 1)),
+        (ShapeError, ["4 channels", "got 3"], lambda: transpose(x=(1, 3, 5, 5))),
+        (ShapeError, ["does not fit"], lambda: _core.conv_backward_input(
+            zeros(1, 6, 3, 3), zeros(6, 4, 3, 3), (2, 4, 5, 5), 1, 0, 1, 1)),
+        (ShapeError, ["does not fit"], lambda: _core.conv_backward_input(
+            zeros(1, 5, 3, 3), zeros(6, 4, 3, 3), (1, 4, 5, 5), 1, 0, 1, 1)),
+        (ShapeError, ["does not fit"], lambda: _core.conv_backward_input(
+            zeros(1, 6, 3, 3), zeros(6, 4, 3, 3), (1, 4, -5, 5), 1, 0, 1, 1)),
+        (ShapeError, ["channels"], lambda: _core.conv_backward_weight(
+            zeros(1, 6, 3, 3), zeros(1, 4, 5, 5), (6, 5, 3, 3), 1, 0, 1, 1)),
+        (ShapeError, ["does not fit"], lambda: _core.conv_backward_weight(
+            zeros(2, 6, 3, 3), zeros(1, 4, 5, 5), (6, 4, 3, 3), 1, 0, 1, 1)),
+    ],
+)  # fmt: skip
+def test_refusals(error, texts, call):
+    check_raises(call, error, *texts)
+
+
+def test_refusals_of_the_functions():
+    x, w = fastnn.ones(1, 4, 5, 5), fastnn.ones(6, 4, 3, 3)
+    check_raises(lambda: ops.conv2d(x, w, padding="some"), ValueError, "'valid', 'same'", "'some'")
+    check_raises(lambda: ops.conv2d(x, w, padding="same", stride=2), RuntimeError, "strided")
+    check_raises(lambda: ops.conv2d(x, w, padding=(1, 1, 1, 1)), ValueError, "padding", "2 of them")
+    check_raises(lambda: ops.conv1d(x, w), ShapeError, "conv1d", "weight must have 3")
+    check_raises(lambda: ops.conv2d(x._data, w), TypeError, "must be a Tensor")
+    check_raises(lambda: ops.conv2d(x, w, 1.0), TypeError, "bias")
