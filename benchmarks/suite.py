@@ -4,55 +4,68 @@ from __future__ import annotations
 
 import datetime
 import importlib
-import importlib.util
 import json
-import math
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import goals, limits, peers
 from benchmarks.case import Case
 
-GROUPS = ("overhead", "elementwise", "gemm", "conv", "pool", "norm", "loss", "optim", "steps")
-PEERS = ("torch",)
+GROUPS = (
+    "overhead", "elementwise", "gemm", "conv", "pool", "norm", "loss", "embedding", "optim", "steps", "inference",
+)  # fmt: skip
+Result = dict[str, Any]
 
 
 class Worker:
-    """A backend in its own process."""
+    """A backend in its own process, with the thread count in its environment as well."""
 
-    def __init__(self, backend: str) -> None:
+    def __init__(self, backend: str, threads: int) -> None:
         root = Path(__file__).resolve().parent.parent
-        paths = [str(root), *[p for p in sys.path if p]]
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        n = str(threads)
+        env = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(root), *[p for p in sys.path if p]]),
+            **{f"{k}_NUM_THREADS": n for k in ("OMP", "MKL", "OPENBLAS")},
+            "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}",
+        }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", backend],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=None if backend == "fastnn" else subprocess.DEVNULL,
             text=True,
             env=env,
             cwd=root,
         )
+        self.ask(threads=threads)
 
     def ask(self, **request: Any) -> dict[str, Any]:
         assert self.process.stdin is not None and self.process.stdout is not None
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
         return json.loads(line) if line else {"error": "the process ended"}
 
     def close(self) -> None:
-        self.process.stdin.close()  # type: ignore[union-attr]
-        self.process.wait()
+        self.process.communicate()  # closes its input: it ends
 
 
-def cases_of(group: str) -> list[Case]:
-    return list(importlib.import_module(f"benchmarks.cases.{group}").CASES)
+def cases_of(group: str, quick: bool, only: str = "") -> Iterator[Case]:
+    for case in importlib.import_module(f"benchmarks.cases.{group}").CASES:
+        if (case.quick or not quick) and only.lower() in case.name.lower():
+            yield case
 
 
-def measure(workers: dict[str, Worker], group: str, case: Case, rounds: int) -> dict[str, Any]:
-    """The median over rounds of each backend's best time, and the median of the rounds' ratios."""
+def measure(workers: dict[str, Worker], group: str, case: Case, rounds: int) -> Result:
+    """The best time of each backend, and the median of the rounds' ratios."""
     times: dict[str, list[float]] = {name: [] for name in workers}
     errors: dict[str, str] = {}
     for _ in range(rounds):
@@ -64,7 +77,7 @@ def measure(workers: dict[str, Worker], group: str, case: Case, rounds: int) -> 
                 errors[name] = answer["error"]
             else:
                 times[name].append(answer["seconds"])
-    result: dict[str, Any] = {"group": group, "case": case.name, "bar": case.bar, "errors": errors}
+    result: Result = {"group": group, "case": case.name, "kind": case.kind, "errors": errors}
     ours = times["fastnn"]
     if ours:
         result["seconds"] = min(ours)
@@ -76,73 +89,110 @@ def measure(workers: dict[str, Worker], group: str, case: Case, rounds: int) -> 
     return result
 
 
-def add_share(result: dict[str, Any], case: Case, peak: dict[str, float]) -> None:
-    """The share of the limit: the time that peak FLOP/s or bandwidth would need, over ours."""
-    if "seconds" not in result or "flops" not in peak:
-        return
-    limit = max(case.flops / peak["flops"], case.bytes / peak["bytes"])
-    if limit:
-        result["share"] = limit / result["seconds"]
+def measure_memory(threads: int, group: str, case: Case, names: Sequence[str]) -> Result:
+    """How far each backend's process grows, each in a new process."""
+    result: Result = {}
+    for name in names:
+        worker = Worker(name, threads)
+        answer = worker.ask(group=group, case=case.name, memory=True)
+        worker.close()
+        if "bytes" in answer:
+            result[f"{name}_peak_bytes"] = answer["bytes"]
+    return result
 
 
-def describe(result: dict[str, Any], peers: list[str]) -> str:
+def judge(result: Result, case: Case, peak: limits.Peak, threads: int) -> None:
+    """Adds the limit, our share of it, the bar, and what is missed."""
+    result["threads"] = threads
     if "seconds" not in result:
-        return f"{result['case']:44s} {result['errors'].get('fastnn', '')[:60]}"
-    text = f"{result['case']:44s} {result['seconds'] * 1e6:11.1f} us"
-    text += f" {100 * result['share']:5.0f} %" if "share" in result else "        "
-    for p in peers:
-        ratio = result.get(f"{p}_ratio")
-        text += f"   {ratio:6.2f}x" if ratio else f"   {'-':>7s}"
-        if ratio and p == "torch":
-            text += "  " if ratio >= result["bar"] else " *"
-    return text
+        return
+    limit = limits.limit_seconds(case, peak, threads)
+    if limit:
+        result["limit_seconds"] = limit
+        result["share"] = limit / result["seconds"]
+    counts = limit >= goals.LEAST_LIMIT_SECONDS
+    result["bar"] = goals.bar(
+        case.kind, threads, result.get("share") if counts else None, result.get("torch_ratio")
+    )
+    result["missed"] = goals.verdict(result)
 
 
 def run(
-    groups: list[str], threads: list[int], json_path: Path | None = None, quick: bool = False
-) -> list[dict]:
-    """Measures and prints; returns (and on demand writes) the results."""
+    groups: Sequence[str],
+    threads: Sequence[int],
+    *,
+    names: Sequence[str] = ("torch",),
+    quick: bool = False,
+    only: str = "",
+) -> dict[str, Any]:
+    """Measures and prints; returns date, machine, versions, peaks and results."""
     from fastnn.training.report import machine, versions
 
-    peers = [p for p in PEERS if importlib.util.find_spec(p) is not None]
-    if not peers:
-        print("PyTorch is not installed: our own times only")
-    results: list[dict] = []
+    present = [p for p in names if peers.installed(p)]
+    for p in names:
+        if p not in present:
+            print(f"{p} is not installed: left out")
+    results: list[Result] = []
+    peaks: dict[str, limits.Peak] = {}
     for n in threads:
-        workers = {name: Worker(name) for name in ("fastnn", *peers)}
-        for w in workers.values():
-            w.ask(threads=n)
-        peak = workers["fastnn"].ask(probe=True)
-        print(f"\n{n} thread{'s' * (n > 1)}" + _peak_text(peak))
-        print(f"{'case':44s} {'ours':>14s} {'limit':>7s}" + "".join(f"   {p:>8s}" for p in peers))
+        workers = {name: Worker(name, n) for name in ("fastnn", *present)}
+        peak = peaks[str(n)] = workers["fastnn"].ask(probe=True)
+        print(f"\n{n} thread{'s' * (n > 1)}: {limits.describe(peak)}")
+        print(f"{'case':46s} {'ours':>14s} {'limit':>7s}" + "".join(f" {p:>13s}" for p in present))
         for group in groups:
-            for case in cases_of(group):
+            for case in cases_of(group, quick, only):
                 result = measure(workers, group, case, 3 if quick else 7)
-                result["threads"] = n
-                add_share(result, case, peak)
+                if group == "steps":
+                    result.update(measure_memory(n, group, case, ["fastnn", *present[:1]]))
+                judge(result, case, peak, n)
                 results.append(result)
-                print(describe(result, peers), flush=True)
-            for p in peers:
-                ratios = [
-                    r[f"{p}_ratio"]
-                    for r in results
-                    if r["group"] == group and r["threads"] == n and f"{p}_ratio" in r
-                ]
-                if ratios:
-                    mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
-                    print(f"{group}: geometric mean of {p}'s time / ours: {mean:.2f}")
+                print(_line(result, present), flush=True)
         for w in workers.values():
             w.close()
-    if json_path is not None:
-        stamp = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
-        whole = {"date": stamp, "machine": machine(), "versions": versions(), "results": results}
-        json_path.parent.mkdir(parents=True, exist_ok=True)
-        json_path.write_text(json.dumps(whole, indent=1) + "\n")
-        print(f"written to {json_path}")
-    return results
+    print(summary(results))
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
+    return {
+        "date": stamp,
+        "machine": machine(),
+        "versions": {**versions(), **_peer_versions(present)},
+        "peaks": peaks,
+        "results": results,
+    }
 
 
-def _peak_text(peak: dict[str, float]) -> str:
-    if "flops" not in peak:
-        return ""
-    return f" (this machine: {peak['flops'] / 1e9:.0f} GFLOP/s, {peak['bytes'] / 1e9:.0f} GB/s)"
+def summary(results: Sequence[Result]) -> str:
+    """A line for each kind and thread count: how many cases, the geometric mean, how many miss their goal."""
+    lines = ["", f"{'kind':24s} threads cases   mean  (goal)  worst   short of share, of ratio"]
+    for kind in goals.GOALS:
+        for n in sorted({r["threads"] for r in results}):
+            rows = [r for r in results if r["kind"] == kind and r["threads"] == n and "bar" in r]
+            ratios = [r["torch_ratio"] for r in rows if "torch_ratio" in r]
+            if not ratios:
+                continue
+            missed = [r["missed"] for r in rows]
+            lines.append(
+                f"{kind or 'other':24s} {n:7d} {len(rows):5d} {goals.geometric_mean(ratios):6.2f}"
+                f"  ({goals.GOALS[kind].mean:4.2f}) {min(ratios):6.2f}"
+                f"   {sum('share' in m for m in missed)}, {sum('ratio' in m for m in missed)}"
+            )
+    return "\n".join(lines)
+
+
+def _line(result: Result, present: Sequence[str]) -> str:
+    if "seconds" not in result:
+        return f"{result['case']:46s} {result['errors'].get('fastnn', '')[:60]}"
+    text = f"{result['case']:46s} {result['seconds'] * 1e6:11.1f} us"
+    text += f" {100 * result['share']:5.0f} %" if "share" in result else "        "
+    for p in present:
+        ratio = result.get(f"{p}_ratio")
+        text += f" {ratio:12.2f}x" if ratio else f" {'-':>13s}"
+    if "fastnn_peak_bytes" in result and "torch_peak_bytes" in result:
+        ours, theirs = (result[f"{k}_peak_bytes"] / 2**20 for k in ("fastnn", "torch"))
+        text += f"  memory {ours:.0f} MB, torch {theirs:.0f} MB"
+    return text + (f"  < {result['missed']}" if result["missed"] else "")
+
+
+def _peer_versions(present: Sequence[str]) -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {p: version("torch" if p == "torch.compile" else p) for p in present}

@@ -1,6 +1,8 @@
 """One backend in a process: reads requests from stdin, one JSON a line, and answers with times.
 
-{"threads": n} sets the thread count. {"group": g, "case": name} times it: the best seconds a call of one short sample.
+{"threads": n} sets the thread count. {"probe": true} measures the machine. {"group": g, "case": name} times a case: the
+best seconds a call of one short sample. With "memory": true it answers with the bytes by which the process grows at
+most in a few calls.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ import sys
 import time
 from collections.abc import Callable
 from typing import Any
+
+from benchmarks import peers
 
 SAMPLE_SECONDS = 0.06
 
@@ -24,20 +28,34 @@ def sample(function: Callable[[], Any]) -> float:
     group = max(1, int(2e-4 / max(once, 1e-9)))
     best, end = float("inf"), time.perf_counter() + SAMPLE_SECONDS
     rounds = 0
-    while rounds < 3 or time.perf_counter() < end:
+    while rounds < 2 or time.perf_counter() < end:
         start = time.perf_counter()
         for _ in range(group):
             function()
         best = min(best, (time.perf_counter() - start) / group)
         rounds += 1
-        if rounds >= 3 and once > 1.0:
-            break
     return best
 
 
+def status(key: str) -> int:
+    """Bytes from /proc/self/status: VmRSS or VmHWM."""
+    with open("/proc/self/status") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith(key)) * 1024
+
+
+def growth(build: Callable[[], Callable[[], Any]]) -> int:
+    """By how many bytes the process grows at its highest, from before the case is built."""
+    before = status("VmRSS")
+    with open("/proc/self/clear_refs", "w") as f:
+        f.write("5")  # the high-water mark starts again
+    step = build()
+    for _ in range(3):
+        step()
+    return status("VmHWM") - before
+
+
 def main() -> None:
-    backend = sys.argv[1]
-    t = importlib.import_module(backend)
+    t = peers.activate(sys.argv[1])
     built: dict[tuple[str, str], Callable[[], Any]] = {}
     for line in sys.stdin:
         request = json.loads(line)
@@ -46,22 +64,21 @@ def main() -> None:
                 t.set_num_threads(request["threads"])
                 answer: dict[str, Any] = {"ok": True}
             elif "probe" in request:
-                answer = probe(t)
+                answer = t._core.probe()
             else:
                 key = (request["group"], request["case"])
-                if key not in built:
-                    built.clear()  # one case's data at a time
-                    cases = importlib.import_module(f"benchmarks.cases.{key[0]}").CASES
-                    built[key] = next(c for c in cases if c.name == key[1]).build(t)
-                answer = {"seconds": sample(built[key])}
+                cases = importlib.import_module(f"benchmarks.cases.{key[0]}").CASES
+                case = next(c for c in cases if c.name == key[1])
+                if request.get("memory"):
+                    answer = {"bytes": growth(lambda c=case: c.build(t))}
+                else:
+                    if key not in built:
+                        built.clear()  # one case's data at a time
+                        built[key] = peers.finish(case.build(t))
+                    answer = {"seconds": sample(built[key])}
         except Exception as e:
             answer = {"error": f"{type(e).__name__}: {e}"}
         print(json.dumps(answer), flush=True)
-
-
-def probe(t: Any) -> dict[str, float]:
-    """This machine at the current thread count: float32 multiply-adds in registers, bytes read from memory."""
-    return t._core.probe()
 
 
 if __name__ == "__main__":

@@ -1,65 +1,68 @@
-"""Convolutions of known networks: forward, and forward + backward."""
+"""Every convolution of `conv_layers.py` at batch 1, 8 and 32: forward, and the full training step."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.case import Case, tensor
+from benchmarks import peers
+from benchmarks.case import Case, Step, forward_backward, tensor
+from benchmarks.cases.conv_layers import NETWORKS, Layer
 
-# batch, in channels, size, out channels, kernel, stride, padding, groups
-LAYERS = {
-    "LeNet conv1": (64, 1, 28, 6, 5, 1, 2, 1),
-    "LeNet conv2": (64, 6, 14, 16, 5, 1, 0, 1),
-    "AlexNet conv1": (4, 3, 224, 64, 11, 4, 2, 1),
-    "VGG 64x112": (1, 64, 112, 128, 3, 1, 1, 1),
-    "VGG 256x28": (4, 256, 28, 256, 3, 1, 1, 1),
-    "VGG 512x14": (4, 512, 14, 512, 3, 1, 1, 1),
-    "ResNet stem": (4, 3, 224, 64, 7, 2, 3, 1),
-    "ResNet 64x56": (8, 64, 56, 64, 3, 1, 1, 1),
-    "ResNet 128x28": (8, 128, 28, 128, 3, 1, 1, 1),
-    "ResNet strided": (8, 128, 56, 128, 3, 2, 1, 1),
-    "ResNet 1x1": (8, 256, 28, 64, 1, 1, 0, 1),
-    "MobileNet depthwise": (8, 96, 56, 96, 3, 1, 1, 96),
-    "MobileNet depthwise s2": (8, 96, 56, 96, 3, 2, 1, 96),
-}
-FAST = ("VGG 64x112", "VGG 256x28", "VGG 512x14", "ResNet 64x56", "ResNet 128x28")
+# Beyond this a case takes too long for a small machine.
+MOST_FLOPS = 1.2e12
 
 
-def _work(
-    n: int, c: int, size: int, k: int, r: int, stride: int, pad: int, groups: int
-) -> tuple[float, float]:
-    out = (size + 2 * pad - r) // stride + 1
-    flops = 2.0 * n * k * out * out * (c // groups) * r * r
-    return flops, 4.0 * (n * c * size * size + k * c // groups * r * r + n * k * out * out)
+def _build(layer: Layer, batch: int, training: bool, t: Any) -> Step:
+    peers.only_ours_and_torch()
+    f = getattr(t.nn.functional, f"conv{'_transpose' * layer.transposed}{layer.dims}d")
+    size = (layer.size,) * layer.dims
+    window = (layer.kernel,) * layer.dims
+    channels = (layer.outputs, layer.inputs // layer.groups)
+    if layer.transposed:
+        channels = (layer.inputs, layer.outputs)
+    x = tensor(t, batch, layer.inputs, *size, grad=training and layer.inputs > 3)
+    w = tensor(t, *channels, *window, seed=1, grad=training)
+    b = tensor(t, layer.outputs, seed=2, grad=training)
+    extra: dict[str, Any] = {"stride": layer.stride, "padding": layer.padding}
+    if not layer.transposed:
+        extra |= {"groups": layer.groups, "dilation": layer.dilation}
+
+    def forward() -> Any:
+        return f(x, w, b, **extra)
+
+    return forward_backward(forward, [x, w, b], t) if training else forward
 
 
-def _case(name: str, training: bool) -> Case:
-    n, c, size, k, r, stride, pad, groups = LAYERS[name]
+def _name(network: str, layer: Layer) -> str:
+    kind = "depthwise" if layer.groups == layer.inputs else f"to {layer.outputs}"
+    name = f"{network} {layer.inputs}@{layer.size} {kind} k{layer.kernel}"
+    for key, value, usual in (
+        ("s", layer.stride, 1), ("d", layer.dilation, 1), ("g", layer.groups, 1), ("dims ", layer.dims, 2)
+    ):  # fmt: skip
+        if value != usual and not (key == "g" and value == layer.inputs):
+            name += f" {key}{value}"
+    return name + " transposed" * layer.transposed
 
-    def build(t: Any) -> Any:
-        f = t.nn.functional.conv2d
-        x = tensor(t, n, c, size, size, grad=training and c > 3)
-        w = tensor(t, k, c // groups, r, r, seed=1, grad=training)
-        b = tensor(t, k, seed=2, grad=training)
-        if not training:
-            return lambda: f(x, w, b, stride, pad, 1, groups)
-        g = t.ones_like(f(x, w, b, stride, pad, 1, groups).detach())
 
-        def step() -> None:
-            x.grad = w.grad = b.grad = None
-            f(x, w, b, stride, pad, 1, groups).backward(g)
-
-        return step
-
-    flops, size_bytes = _work(*LAYERS[name])
-    factor = (3 if c > 3 else 2) if training else 1
+def _case(network: str, layer: Layer, batch: int, training: bool) -> Case:
+    # Training needs three products of the same size; the first layer's input has no gradient.
+    factor = (3 if layer.inputs > 3 else 2) if training else 1
+    how = "training" if training else "forward"
     return Case(
-        f"{name}, {'training' if training else 'forward'}",
-        build,
-        flops * factor,
-        size_bytes * factor,
-        share=0.75 if name in FAST and not training else 0.0,
+        f"{_name(network, layer)}, b{batch} {how}",
+        lambda t: _build(layer, batch, training, t),
+        layer.flops(batch) * factor,
+        layer.bytes(batch) * factor,
+        layer.kind(training),
+        quick=(batch, training) in ((1, False), (8, True)) and layer.flops(batch) < MOST_FLOPS / 30,
     )
 
 
-CASES = [_case(name, training) for name in LAYERS for training in (False, True)]
+CASES = [
+    case
+    for network, layers in NETWORKS.items()
+    for layer in layers
+    for batch in (1, 8, 32)
+    for training in (False, True)
+    if (case := _case(network, layer, batch, training)).flops <= MOST_FLOPS
+]

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.case import Case, tensor
+from benchmarks import peers
+from benchmarks.case import Case, Step, forward_backward, tensor
 
 
 def _case(name: str, shape: tuple[int, ...], make: Callable[[Any], Any]) -> Case:
-    n = 1
-    for s in shape:
-        n *= s
-
-    def build(t: Any) -> Any:
+    def build(t: Any) -> Step:
+        peers.only_ours_and_torch()
         layer, x = make(t), tensor(t, *shape, grad=True)
-        g = t.ones_like(layer(x).detach())
+        return forward_backward(lambda: layer(x), [x, *layer.parameters()], t)
 
-        def step() -> None:
-            x.grad = None
-            layer(x).backward(g)
-
-        return step
-
-    return Case(f"{name}, training", build, 0.0, 4.0 * 5 * n)
+    # Forward reads x and writes y; backward reads x and dy and writes dx.
+    return Case(f"{name}, training", build, 0.0, 4.0 * 5 * math.prod(shape), "memory")
 
 
 CASES = [
     _case("batch norm 32x64x56x56", (32, 64, 56, 56), lambda t: t.nn.BatchNorm2d(64)),
+    _case("batch norm 8x256x14x14", (8, 256, 14, 14), lambda t: t.nn.BatchNorm2d(256)),
+    _case("instance norm 8x64x56x56", (8, 64, 56, 56), lambda t: t.nn.InstanceNorm2d(64)),
+    _case("layer norm 64x512", (64, 512), lambda t: t.nn.LayerNorm(512)),
     _case("batch norm 256x512", (256, 512), lambda t: t.nn.BatchNorm1d(512)),
     _case("layer norm 4096x512", (4096, 512), lambda t: t.nn.LayerNorm(512)),
     _case("group norm 8x64x56x56", (8, 64, 56, 56), lambda t: t.nn.GroupNorm(8, 64)),

@@ -63,14 +63,14 @@ def _chain(t: Any) -> Any:
 
 
 CASES = [
-    Case("a + b, 16 elements", _binary),
-    Case("a * 2.0, 16 elements", _number),
-    Case("exp, 16 elements", _unary),
-    Case("relu, 16 elements", _relu),
-    Case("sum, 16 elements", _sum),
-    Case("view", _view),
-    Case("slice", _slice),
-    Case("4x4 matmul", _matmul),
-    Case("linear 1x16x16", _linear),
-    Case("mul, add, sum forward + backward", _chain),
+    Case("a + b, 16 elements", _binary, kind="overhead"),
+    Case("a * 2.0, 16 elements", _number, kind="overhead"),
+    Case("exp, 16 elements", _unary, kind="overhead"),
+    Case("relu, 16 elements", _relu, kind="overhead"),
+    Case("sum, 16 elements", _sum, kind="overhead"),
+    Case("view", _view, kind="overhead"),
+    Case("slice", _slice, kind="overhead"),
+    Case("4x4 matmul", _matmul, kind="overhead"),
+    Case("linear 1x16x16", _linear, kind="overhead"),
+    Case("mul, add, sum forward + backward", _chain, kind="overhead"),
 ]

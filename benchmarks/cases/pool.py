@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.case import Case, array
+from benchmarks import peers
+from benchmarks.case import Case, Step, array, forward_backward
 
 Function = Callable[[Any, Any], Any]
 
@@ -35,24 +36,20 @@ def _case(
     training: bool,
     channels_last: bool = False,
     growth: float = 0.25,
+    kind: str = "pooling",
 ) -> Case:
     """growth: elements of the output for each of the input."""
 
-    def build(t: Any) -> Any:
+    def build(t: Any) -> Step:
+        peers.only_ours_and_torch()
         x = _image(t, shape, channels_last, training)
-        if not training:
-            return lambda: function(t, x)
-        g = t.ones_like(function(t, x).detach())
-
-        def step() -> None:
-            x.grad = None
-            function(t, x).backward(g)
-
-        return step
+        if training:
+            return forward_backward(lambda: function(t, x), [x], t)
+        return lambda: function(t, x)
 
     traffic = 4.0 * math.prod(shape) * (1 + growth)
     name += (", channels-last" if channels_last else "") + (", training" if training else "")
-    return Case(name, build, 0.0, traffic * (2 if training else 1))
+    return Case(name, build, 0.0, traffic * (2 if training else 1), kind)
 
 
 def _max(k: int, s: int, p: int) -> Function:
@@ -83,13 +80,13 @@ CASES = [
     for training in (False, True)
 ]
 CASES += [
-    _case(name, function, shape, training, last, growth)
-    for name, function, shape, growth in (
-        ("global average, 64x512x7x7", _global, (64, 512, 7, 7), 0.02),
-        ("nearest x2, 4x64x32x32", _resize("nearest"), (4, 64, 32, 32), 4.0),
-        ("bilinear x2, 4x64x32x32", _resize("bilinear"), (4, 64, 32, 32), 4.0),
-        ("bicubic x2, 4x64x32x32", _resize("bicubic"), (4, 64, 32, 32), 4.0),
-        ("reflect, 4x64x56x56", _reflect, (4, 64, 56, 56), 1.1),
+    _case(name, function, shape, training, last, growth, kind)
+    for name, function, shape, growth, kind in (
+        ("global average, 64x512x7x7", _global, (64, 512, 7, 7), 0.02, "global pooling"),
+        ("nearest x2, 4x64x32x32", _resize("nearest"), (4, 64, 32, 32), 4.0, "memory"),
+        ("bilinear x2, 4x64x32x32", _resize("bilinear"), (4, 64, 32, 32), 4.0, "memory"),
+        ("bicubic x2, 4x64x32x32", _resize("bicubic"), (4, 64, 32, 32), 4.0, ""),
+        ("reflect, 4x64x56x56", _reflect, (4, 64, 56, 56), 1.1, "memory"),
     )
     for last in (False, True)
     for training in (False, True)

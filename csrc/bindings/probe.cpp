@@ -2,6 +2,7 @@
 #include "cpu/kernels/probe.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstring>
@@ -50,20 +51,45 @@ double read_bandwidth(float (*read)(const float*, int64_t)) {
   });
 }
 
+// Bytes a second of c = a + b where the three together take `bytes` for each thread.
+double add_bandwidth(void (*add)(const float*, const float*, float*, int64_t), int64_t bytes) {
+  const Workspace space(static_cast<size_t>(bytes * num_threads()));
+  memset(space.data(), 0, static_cast<size_t>(bytes * num_threads()));
+  const int64_t n = bytes / 12 / 64 * 64;                               // elements of each stream
+  const int64_t repeats = std::max<int64_t>(1, (2 << 20) / bytes * 8);  // about 200 microseconds
+  return best_rate(8, [&](int64_t task) {
+    float* a = reinterpret_cast<float*>(static_cast<char*>(space.data()) + task * bytes);
+    for (int64_t i = 0; i < repeats; ++i) add(a, a + n, a + 2 * n, n);
+    return repeats * 12 * n;
+  });
+}
+
+// Sizes for each thread that fit the first, second and last cache, and none.
+constexpr int64_t kWorkingSets[] = {24 << 10, 192 << 10, 1 << 20, 12 << 20, 96 << 20};
+
 py::dict probe() {
   const ProbeKernels& kernels = active_probe_kernels();
   double f32, f64, bytes;
+  std::array<double, std::size(kWorkingSets)> rates;
   {
     const py::gil_scoped_release release;
     const LaunchScope scope;
     f32 = multiply_adds(kernels.f32);
     f64 = multiply_adds(kernels.f64);
     bytes = read_bandwidth(kernels.read);
+    for (size_t i = 0; i < rates.size(); ++i) {
+      rates[i] = add_bandwidth(kernels.add, kWorkingSets[i]);
+    }
+  }
+  py::list bandwidth;
+  for (size_t i = 0; i < rates.size(); ++i) {
+    bandwidth.append(py::make_tuple(kWorkingSets[i], rates[i]));
   }
   py::dict d;
   d["flops"] = f32;
   d["flops_float64"] = f64;
   d["bytes"] = bytes;
+  d["bandwidth"] = bandwidth;
   return d;
 }
 
@@ -72,8 +98,9 @@ py::dict probe() {
 void bind_probe(py::module_& m) {
   m.def("probe", &probe,
         "Peak of this machine at the active level and thread count: float32 and float64 "
-        "multiply-adds "
-        "in operations per second, and bytes read from memory per second.");
+        "multiply-adds in operations per second, bytes read from memory per second, and "
+        "`bandwidth`: pairs of a working set (bytes for each thread) and the bytes per second "
+        "of c = a + b in it.");
 }
 
 }  // namespace fastnn

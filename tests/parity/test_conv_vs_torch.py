@@ -85,7 +85,9 @@ def test_output_size_of_transposed_layers():
 @pytest.mark.parametrize("name", ["Conv2d", "ConvTranspose2d"])
 def test_initial_parameters_have_the_range_of_torch(name):
     # Both draw from U(-bound, bound) with the same bound: the largest of hundreds of draws comes close to it.
-    for got, want in zip(*(getattr(t.nn, name)(64, 256, 3).parameters() for t in (fastnn, torch)), strict=True):
+    for got, want in zip(
+        *(getattr(t.nn, name)(64, 256, 3).parameters() for t in (fastnn, torch)), strict=True
+    ):
         got, want = (np.abs(p.detach().numpy()).max() for p in (got, want))
         assert 0.95 * want < got < 1.05 * want
 

@@ -34,8 +34,20 @@ static float read_all(const float* p, int64_t n) {
   return sum_lanes(sum[0] + sum[1] + sum[2] + sum[3]);
 }
 
+static void add_all(const float* a, const float* b, float* c, int64_t n) {
+  constexpr int kStep = 4 * kLanes<float>;
+  for (int64_t i = 0; i + kStep <= n; i += kStep) {
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) {
+      const int64_t at = i + j * kLanes<float>;
+      store(c + at, load(a + at) + load(b + at));
+    }
+  }
+}
+
 const ProbeKernels* probe_kernels() {
-  static constexpr ProbeKernels kernels{&multiply_adds<float>, &multiply_adds<double>, &read_all};
+  static constexpr ProbeKernels kernels{&multiply_adds<float>, &multiply_adds<double>, &read_all,
+                                        &add_all};
   return &kernels;
 }
 

@@ -14,6 +14,8 @@ struct ProbeKernels {
   int64_t (*f64)(int64_t rounds, double* sink);
   // Reads n floats; returns their sum.
   float (*read)(const float* p, int64_t n);
+  // c = a + b over n floats: two streams read and one written.
+  void (*add)(const float* a, const float* b, float* c, int64_t n);
 };
 
 FASTNN_KERNELS(ProbeKernels, probe_kernels)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..training.report import write_json
 from . import UsageError
 
 
@@ -19,8 +21,15 @@ def add_parser(commands: Any) -> None:
     )
     p.add_argument("--list", action="store_true", help="name the groups")
     p.add_argument("--threads", default="1,2", help="thread counts, e.g. 1,2")
-    p.add_argument("--json", type=Path, help="write the results to this file")
-    p.add_argument("--quick", action="store_true", help="fewer repeats")
+    p.add_argument(
+        "--peers",
+        default="torch",
+        help="whom to measure beside us, e.g. torch,torch.compile,onnxruntime,numpy,jax (default: torch)",
+    )
+    p.add_argument("--only", default="", metavar="TEXT", help="cases whose name contains this")
+    p.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file")
+    p.add_argument("--plot", type=Path, metavar="DIR", help="draw charts into this folder")
+    p.add_argument("--quick", action="store_true", help="fewer repeats and fewer shapes")
     p.set_defaults(run=run)
 
 
@@ -41,16 +50,34 @@ def run(args: argparse.Namespace) -> int:
     if args.list:
         print("\n".join(suite.GROUPS))
         return 0
-    for g in args.groups:
-        if g not in suite.GROUPS:
-            raise UsageError(
-                f"fastnn bench: unknown group '{g}'; choose from {', '.join(suite.GROUPS)}"
-            )
+    _known("group", args.groups, suite.GROUPS)
+    peers = [p for p in args.peers.split(",") if p]
+    _known("peer", peers, suite.peers.PEERS)
     try:
         threads = [int(t) for t in args.threads.split(",")]
+        if min(threads) < 1:
+            raise ValueError
     except ValueError:
         raise UsageError(
             f"fastnn bench: --threads takes numbers like 1,2, got '{args.threads}'"
         ) from None
-    suite.run(args.groups or list(suite.GROUPS), threads, args.json, args.quick)
+    whole = suite.run(
+        args.groups or suite.GROUPS, threads, names=peers, quick=args.quick, only=args.only
+    )
+    if args.json is not None:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        write_json(whole, args.json)
+        print(f"written to {args.json}")
+    if args.plot is not None:
+        from benchmarks.plot import draw
+
+        print("drawn:", *draw(whole, args.plot))
     return 0
+
+
+def _known(what: str, names: Sequence[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"fastnn bench: unknown {what} '{name}'; choose from {', '.join(known)}"
+            )

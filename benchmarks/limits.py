@@ -1,0 +1,37 @@
+"""The machine's limits, from the probe of the same run, and what they make of a case."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.case import Case
+
+Peak = dict[str, Any]
+
+
+def bandwidth(peak: Peak, working_set: float) -> float:
+    """Bytes a second of a working set (bytes for each thread): that of the smallest probed set that is not smaller."""
+    for size, rate in peak["bandwidth"]:
+        if working_set <= size:
+            return float(rate)
+    return float(peak["bandwidth"][-1][1])
+
+
+def limit_seconds(case: Case, peak: Peak, threads: int) -> float:
+    """The time that the arithmetic units or the memory need at least."""
+    if "bandwidth" not in peak:
+        return 0.0
+    moving = case.bytes / bandwidth(peak, case.bytes / threads) if case.bytes else 0.0
+    arithmetic: float = peak[case.peak if case.peak in peak else "flops"]
+    return max(case.flops / arithmetic, moving)
+
+
+def describe(peak: Peak) -> str:
+    if "bandwidth" not in peak:
+        return ""
+    rates = ", ".join(f"{_size(s)} {r / 1e9:.0f}" for s, r in peak["bandwidth"])
+    return f"{peak['flops'] / 1e9:.0f} GFLOP/s; GB/s by working set of a thread: {rates}"
+
+
+def _size(n: int) -> str:
+    return f"{n >> 20} MB" if n >= 1 << 20 else f"{n >> 10} KB"

@@ -1,0 +1,101 @@
+"""The backends: fastnn and PyTorch share one API; the others take part where they can.
+
+`torch.compile` and `onnxruntime` replace whole models (`prepare`); NumPy and JAX know the arithmetic operators and a
+few functions. A case that a backend cannot run shows a dash.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import io
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+PEERS = ("torch", "torch.compile", "onnxruntime", "numpy", "jax")
+_MODULES = {"torch.compile": "torch", "onnxruntime": "onnxruntime"}
+_active = "fastnn"
+
+
+def installed(name: str) -> bool:
+    return importlib.util.find_spec(_MODULES.get(name, name)) is not None
+
+
+def activate(name: str) -> Any:
+    """The module to hand to a case's build; this process measures that backend from now on."""
+    global _active
+    _active = name
+    if name == "numpy":
+        return _ArrayLibrary(np.asarray, np)
+    if name == "jax":
+        os.environ.setdefault("JAX_PLATFORMS", "cpu")
+        jnp = importlib.import_module("jax.numpy")
+        return _ArrayLibrary(jnp.asarray, jnp)
+    return importlib.import_module("torch" if name == "onnxruntime" else _MODULES.get(name, name))
+
+
+def finish(function: Callable[[], Any]) -> Callable[[], Any]:
+    """JAX returns before its work is done."""
+    if _active != "jax":
+        return function
+    wait = importlib.import_module("jax").block_until_ready
+    return lambda: wait(function())
+
+
+def prepare(model: Any) -> Any:
+    """A model to be trained or run: compiled where the backend compiles."""
+    if _active == "torch.compile":
+        return importlib.import_module("torch").compile(model)
+    if _active == "onnxruntime":
+        raise NotImplementedError("ONNX Runtime does not train")
+    return model
+
+
+def prepare_inference(t: Any, model: Any, x: Any) -> Callable[[], Any]:
+    """A function that runs the model on x without recording."""
+    model.eval()
+    if _active == "onnxruntime":
+        return _onnx(t, model, x)
+    model = prepare(model)
+
+    def run() -> Any:
+        with t.no_grad():
+            return model(x)
+
+    return run
+
+
+def only_ours_and_torch() -> None:
+    """For work that has no whole model to compile or export: the other backends do not take part."""
+    if _active in ("torch.compile", "onnxruntime"):
+        raise NotImplementedError(f"not measured with {_active}")
+
+
+def _onnx(t: Any, model: Any, x: Any) -> Callable[[], Any]:
+    import onnxruntime
+
+    file = io.BytesIO()
+    t.onnx.export(model, (x,), file, input_names=["x"], dynamo=False)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = t.get_num_threads()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        file.getvalue(), options, providers=["CPUExecutionProvider"]
+    )
+    feed = {"x": x.numpy()}
+    return lambda: session.run(None, feed)
+
+
+class _ArrayLibrary:
+    """NumPy or JAX under the few names that cases use."""
+
+    def __init__(self, from_numpy: Callable[[np.ndarray], Any], library: Any) -> None:
+        self.from_numpy = from_numpy
+        self.ones_like = library.ones_like
+        self.exp, self.tanh = library.exp, library.tanh
+
+    def set_num_threads(self, n: int) -> None:
+        """The thread count comes with the environment of the process."""
