@@ -6,15 +6,13 @@ from types import SimpleNamespace
 import pytest
 
 from fastnn.cli import main
-from fastnn.datasets import FetchError, MNIST5k
+from fastnn.datasets import MNIST5k
+from tests.data import or_skip
 
 
 @pytest.fixture(scope="session")
 def mnist5k():
-    try:
-        MNIST5k()
-    except FetchError as error:
-        pytest.skip(f"no data: {error}")
+    or_skip(MNIST5k)
     return "mnist5k"
 
 

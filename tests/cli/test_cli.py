@@ -10,6 +10,7 @@ import fastnn as fnn
 from fastnn.cli import main
 from fastnn.datasets import Digits, MNIST5k
 from fastnn.training.recipes import RECIPES
+from tests.data import or_skip
 
 PICTURES = ("curves.png", "confusion.png", "mistakes.png")
 HAVE_MATPLOTLIB = importlib.util.find_spec("matplotlib") is not None
@@ -76,12 +77,7 @@ def test_pictures_show_something(fastnn, tmp_path):
 
 def _digits(fastnn, out, *flags):
     """A run on the smallest set; skipped where it cannot be had."""
-    from fastnn.datasets import FetchError
-
-    try:
-        Digits()
-    except FetchError as error:
-        pytest.skip(f"no data: {error}")
+    or_skip(Digits)
     done = fastnn("train", "mlp", "--data", "digits", "--out", out, *flags)
     assert done.code == 0, done.err
     return json.loads((out / "metrics.json").read_text())

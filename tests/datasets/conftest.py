@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastnn.datasets import FetchError
+from tests.data import or_skip
 
 
 @pytest.fixture(scope="session")
@@ -12,14 +12,6 @@ def session_home(tmp_path_factory):
 
 @pytest.fixture
 def fetched(session_home, monkeypatch):
-    """Make a dataset from real data; skip only where they cannot be fetched at all (a wrong
-    checksum or a parsing error still fails)."""
+    """Make a dataset from real data, or skip the test (tests/data.py)."""
     monkeypatch.setenv("FASTNN_HOME", str(session_home))
-
-    def make(dataset, **arguments):
-        try:
-            return dataset(**arguments)
-        except FetchError as error:
-            pytest.skip(f"no data: {error}")
-
-    return make
+    return or_skip

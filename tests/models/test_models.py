@@ -5,14 +5,8 @@ import pytest
 
 import fastnn
 from fastnn import models, nn
-from fastnn.datasets import Digits, FetchError, Iris
-
-
-def _have(dataset, **arguments):
-    try:
-        return dataset(**arguments)
-    except FetchError as error:
-        pytest.skip(f"no data: {error}")
+from fastnn.datasets import Digits, Iris
+from tests.data import or_skip
 
 
 def _accuracy(scores, labels):
@@ -194,7 +188,7 @@ def test_mlp_layers():
 
 
 def test_mlp_learns_iris():
-    data = _have(Iris)
+    data = or_skip(Iris)
     x, y = np.asarray(data.data, np.float32), np.asarray(data.targets)
     x = (x - x.mean(0)) / x.std(0)
     fastnn.manual_seed(0)
@@ -212,7 +206,7 @@ def test_mlp_learns_iris():
 
 
 def test_mlp_learns_digits():
-    parts = [_have(Digits, train=part) for part in (True, False)]
+    parts = [or_skip(Digits, train=part) for part in (True, False)]
     (x, y), (tx, ty) = (
         (np.asarray(p.data, np.float32) / 8 - 1, np.asarray(p.targets)) for p in parts
     )

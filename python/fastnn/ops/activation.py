@@ -12,6 +12,7 @@ from .. import _core
 from .._errors import ShapeError
 from ..autograd.node import OUTPUT, Node, record, state, wants_grad
 from . import inplace as _inplace
+from ._narrow import in_float32
 from ._util import TensorBase, normalize_dim, require_float, wrap
 from .pointwise import where, zero_like_number
 
@@ -310,6 +311,7 @@ def glu(input: Any, dim: int = -1) -> Any:
     return a * sigmoid(b)
 
 
+@in_float32
 def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Any:
     """``input / max(‖input‖_p, eps)`` along `dim`."""
     return input / input.norm(p, dim, True).clamp_min(eps).expand_as(input)

@@ -13,6 +13,7 @@ from typing import Any
 from .. import _core
 from ..autograd.node import Node, record, wants_grad
 from . import pointwise
+from ._narrow import in_float32
 from ._util import require_float, wrap
 from .activation import relu
 from .pooling import Window, entries, frozen, max_pool1d, max_pool2d, max_pool3d, named
@@ -134,6 +135,7 @@ def _make_lp_pool(
 ) -> Callable[..., Any]:
     name = f"lp_pool{dims}d"
 
+    @in_float32
     def lp_pool(
         input: Any,
         norm_type: float,

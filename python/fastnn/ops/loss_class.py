@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import _core
 from ..autograd.node import Node, record, wants_grad
+from ..dtypes import promote_types
 from ._loss import REDUCTIONS, legacy_reduction
 from ._util import cast, require_float, require_tensor, wide, wrap
 
@@ -40,6 +41,10 @@ def cross_entropy(
     reduction = legacy_reduction(size_average, reduce, reduction, "cross_entropy")
     require_float(input, "cross_entropy")
     require_tensor(target, "cross_entropy", "target")
+    if target._data.dtype.kind not in "biu" and target.dtype is not input.dtype:  # probabilities
+        both = promote_types(input.dtype, target.dtype)
+        input, target = input.to(both), target.to(both)
+        weight = None if weight is None else weight.to(both)
     options = (ignore_index, float(label_smoothing), REDUCTIONS[reduction])
     x, w = _cross_entropy_arrays(input, weight)
     loss, saved = _core.cross_entropy(x, target._data, w, *options)

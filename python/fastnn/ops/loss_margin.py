@@ -9,11 +9,13 @@ import numpy as np
 
 from .._errors import DTypeError, ShapeError
 from ._loss import legacy_reduction, reduced
+from ._narrow import in_float32
 from ._util import require_tensor, wrap
 from .loss_pointwise import class_targets
 from .pointwise import where
 
 
+@in_float32
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """``x1 · x2 / (max(‖x1‖, eps) max(‖x2‖, eps))`` along `dim`, with broadcasting."""
     require_tensor(x1, "cosine_similarity", "x1")
@@ -28,6 +30,7 @@ def _length(x: Any, dim: int, eps: float) -> Any:
     return n + (known.clamp_min(eps) - known)
 
 
+@in_float32
 def pairwise_distance(
     x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Any:
@@ -35,6 +38,7 @@ def pairwise_distance(
     return (x1 - x2 + eps).norm(p, -1, keepdim)
 
 
+@in_float32
 def pdist(input: Any, p: float = 2.0) -> Any:
     """The distances between all pairs of rows, row by row above the diagonal."""
     if require_tensor(input, "pdist")._data.ndim != 2:
@@ -43,6 +47,7 @@ def pdist(input: Any, p: float = 2.0) -> Any:
     return (input[wrap(rows)] - input[wrap(cols)]).norm(p, -1)
 
 
+@in_float32
 def cosine_embedding_loss(
     input1: Any,
     input2: Any,
@@ -96,6 +101,7 @@ def triplet_margin_with_distance_loss(
     return reduced((near - far + margin).clamp_min(0.0), reduction)
 
 
+@in_float32
 def triplet_margin_loss(
     anchor: Any,
     positive: Any,
@@ -130,6 +136,7 @@ def _rows(input: Any, op: str) -> Any:
     return input if input._data.ndim == 2 else input.unsqueeze(0)
 
 
+@in_float32
 def multi_margin_loss(
     input: Any,
     target: Any,
@@ -158,6 +165,7 @@ def multi_margin_loss(
     return reduced(loss if input._data.ndim == 2 else loss.squeeze(0), reduction)
 
 
+@in_float32
 def multilabel_margin_loss(
     input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
 ) -> Any:

@@ -13,6 +13,7 @@ from .. import _core
 from .._errors import ShapeError
 from ..autograd.node import Node, record, wants_grad
 from ._loss import REDUCTIONS, legacy_reduction, reduced
+from ._narrow import in_float32, widened
 from ._util import broadcast_shape, cast, require_float, require_tensor, wide, wrap
 from .activation import logsigmoid
 from .pointwise import where
@@ -122,9 +123,11 @@ def _loss_backward(node: Node, g: Any) -> tuple:
     kind, a, code, w, p = node.ctx
 
     def by_ops(which: int) -> Any:
-        scaled = g / x._data.size if code == REDUCTIONS["mean"] else g
-        slope = _SLOPES[kind][which](x, t, pos_weight, a) * scaled
-        return slope if weight is None else slope * weight
+        scaled, wx, wt, wp, ww = map(widened, (g, x, t, pos_weight, weight))
+        if code == REDUCTIONS["mean"]:
+            scaled = scaled / x._data.size
+        slope = _SLOPES[kind][which](wx, wt, wp, a) * scaled
+        return (slope if ww is None else slope * ww).to(x.dtype)
 
     dt = None if node.edges[1] is None else by_ops(1)
     if node.edges[0] is None:
@@ -302,6 +305,7 @@ def kl_div(
     return out / input._data.shape[0] if batchmean and input._data.ndim else out
 
 
+@in_float32
 def poisson_nll_loss(
     input: Any,
     target: Any,
@@ -323,6 +327,7 @@ def poisson_nll_loss(
     return reduced(loss, reduction)
 
 
+@in_float32
 def gaussian_nll_loss(
     input: Any,
     target: Any,
@@ -355,6 +360,7 @@ def gaussian_nll_loss(
     return reduced(loss, reduction)
 
 
+@in_float32
 def soft_margin_loss(
     input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
 ) -> Any:
@@ -363,6 +369,7 @@ def soft_margin_loss(
     return reduced(-logsigmoid(input * target), reduction)
 
 
+@in_float32
 def hinge_embedding_loss(
     input: Any,
     target: Any,
@@ -379,6 +386,7 @@ def hinge_embedding_loss(
     return reduced(near + far, reduction)
 
 
+@in_float32
 def margin_ranking_loss(
     input1: Any,
     input2: Any,
@@ -398,6 +406,7 @@ def margin_ranking_loss(
     return reduced(((input2 - input1) * target + margin).clamp_min(0.0), reduction)
 
 
+@in_float32
 def multilabel_soft_margin_loss(
     input: Any,
     target: Any,

@@ -206,7 +206,8 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
     if min == max:
         min, max = min - 1, max + 1
     inside = a[(a >= min) & (a <= max)]
-    return wrap(np.histogram(inside, bins, (min, max))[0].astype(a.dtype))
+    counts = np.histogram(inside, bins, (min, max))[0]
+    return wrap(counts.astype(input._data.dtype))
 
 
 def cummax(input: Any, dim: int) -> Any:
