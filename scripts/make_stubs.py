@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import sys
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import fastnn
@@ -25,6 +26,25 @@ __version__: str
 
 class VersionCounter:
     value: int
+
+class NodeBase:
+    backward: Any
+    ctx: Any
+    hooks: dict | None
+    prehooks: dict | None
+    metadata: Any
+    name: str | None
+    edges: tuple
+    wanted: tuple
+    outputs: int
+    sequence: int
+    freed: bool
+    def saved_tensors(self) -> tuple: ...
+    def saves(self, tensor: Any) -> bool: ...
+    def free(self) -> None: ...
+
+OUTPUT: Any
+grad_mode: Any
 
 class TensorBase:
     _data: Any
@@ -77,7 +97,9 @@ def stub() -> str:
     lines = [HEAD.rstrip("\n")]
     written = set(vars(fastnn.Tensor)) & set(_names_in_class())
     attached = {
-        n: f for n, f in vars(fastnn.Tensor).items() if inspect.isfunction(f) and n not in written
+        n: f
+        for n, f in vars(fastnn.Tensor).items()
+        if isinstance(f, (FunctionType, type(_core.view))) and n not in written
     }
     for name in sorted(attached):
         # Operators in the one form that Python calls.
@@ -85,7 +107,11 @@ def stub() -> str:
         lines.append(f"    def {name}({arguments}) -> Any: ...")
     lines.append("")
     functions = [
-        n for n in dir(_core) if not (n.startswith("_") or inspect.isclass(getattr(_core, n)))
+        n
+        for n in dir(_core)
+        if not n.startswith("_")
+        and callable(getattr(_core, n))
+        and not inspect.isclass(getattr(_core, n))
     ]
     lines.extend(f"def {n}(*args: Any, **kwargs: Any) -> Any: ..." for n in sorted(functions))
     return "\n".join(lines) + "\n"

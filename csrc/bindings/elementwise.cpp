@@ -99,6 +99,13 @@ NewArray Operands::result(DType dtype, const char* op) const {
   return new_array(dtype, shape, ndim);
 }
 
+void copy_into(const TensorView& out, const TensorView& in) {
+  DType compute = compute_type(out.dtype);
+  if (is_float(in.dtype) && (in.dtype == DType::f64 || !is_float(out.dtype)))
+    compute = compute_type(in.dtype);
+  run_op(elementwise, ElementwiseParams{MapOp::copy, compute, {}}, {out, in});
+}
+
 namespace {
 
 // ---- Maps -------------------------------------------------------------------------------------
@@ -200,13 +207,6 @@ py::object activation(int backward, const CallArgs& call) {
 }
 
 // ---- Casts and copies -------------------------------------------------------------------------
-
-void copy_into(const TensorView& out, const TensorView& in) {
-  DType compute = compute_type(out.dtype);
-  if (is_float(in.dtype) && (in.dtype == DType::f64 || !is_float(out.dtype)))
-    compute = compute_type(in.dtype);
-  run_op(elementwise, ElementwiseParams{MapOp::copy, compute, {}}, {out, in});
-}
 
 py::object clamp(int, const CallArgs& call) {
   static constexpr const char* kNames[] = {"a", "min", "max", "out"};

@@ -1,11 +1,22 @@
-// Module functions without pybind11's argument dispatch (about 0.1 microseconds less a call): for
-// ops on which a program spends its time in calls rather than in kernels. One C++ body serves a
-// family of functions, told apart by id.
+// Functions without pybind11's argument dispatch (about 0.1 microseconds less a call): for ops on
+// which a program spends its time in calls rather than in kernels. They bind as methods when they
+// stand in a class, as Python's own functions do and C's do not. One C++ body serves a family of
+// functions, told apart by id.
 #pragma once
 
 #include "bindings/convert.h"
 
 namespace fastnn {
+
+struct FastFunction {
+  PyObject_HEAD vectorcallfunc call;
+  const char* name;
+  const char* doc;        // may be null
+  const char* signature;  // "(a, b=None)" for inspect; may be null
+  int id;
+  PyObject* module;
+  PyObject* state;  // what the body keeps with this function; null for none
+};
 
 // The arguments of one call, as in CPython's vectorcall: `count` positional ones, then the keyword
 // ones.
@@ -14,6 +25,7 @@ struct CallArgs {
   PyObject* const* values;
   Py_ssize_t count;
   PyObject* keywords;  // tuple of names, or null
+  const FastFunction* self = nullptr;
 
   // Moves keyword arguments to the places of `names` (null where absent). Errors as Python's own.
   void unpack(const char* const* names, int required, int total, py::handle* out) const {
@@ -41,17 +53,11 @@ struct CallArgs {
 
 namespace detail {
 
-struct FastDef {
-  PyMethodDef method;
-  int id;
-};
-
-template <py::object (*body)(int id, const CallArgs&)>
-PyObject* fast_entry(PyObject* self, PyObject* const* args, Py_ssize_t count,
-                     PyObject* keywords) noexcept {
-  const auto* def = static_cast<const FastDef*>(PyCapsule_GetPointer(self, nullptr));
+// What a body throws becomes Python's error.
+template <class Body>
+PyObject* guarded(const Body& body) noexcept {
   try {
-    return body(def->id, CallArgs{def->method.ml_name, args, count, keywords}).release().ptr();
+    return body().release().ptr();
   } catch (py::error_already_set& e) {
     e.restore();
   } catch (...) {
@@ -60,21 +66,31 @@ PyObject* fast_entry(PyObject* self, PyObject* const* args, Py_ssize_t count,
   return nullptr;
 }
 
+template <py::object (*body)(int id, const CallArgs&)>
+PyObject* fast_entry(PyObject* self, PyObject* const* args, size_t count,
+                     PyObject* keywords) noexcept {
+  const auto* f = reinterpret_cast<const FastFunction*>(self);
+  return guarded(
+      [&] { return body(f->id, CallArgs{f->name, args, PyVectorcall_NARGS(count), keywords, f}); });
+}
+
+py::object make_fast_function(vectorcallfunc call, const char* name, int id, const char* doc,
+                              const char* signature, py::handle module, py::object state);
+
 }  // namespace detail
 
-// name and doc must live for ever.
+// name, doc and signature must live for ever.
 template <py::object (*body)(int id, const CallArgs&)>
-void def_fast(py::module_& m, const char* name, int id, const char* doc) {
-  auto* def = new detail::FastDef{
-      {name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&detail::fast_entry<body>)),
-       METH_FASTCALL | METH_KEYWORDS, doc},
-      id};  // kept for the life of the process, as the function is
-  py::object self = py::reinterpret_steal<py::object>(PyCapsule_New(def, nullptr, nullptr));
-  if (!self) throw py::error_already_set();
-  py::object module_name = m.attr("__name__");
-  PyObject* f = PyCFunction_NewEx(&def->method, self.ptr(), module_name.ptr());
-  if (!f) throw py::error_already_set();
-  m.add_object(name, py::reinterpret_steal<py::object>(f));
+py::object fast_function(py::handle module, const char* name, int id, const char* doc,
+                         const char* signature = nullptr, py::object state = {}) {
+  return detail::make_fast_function(&detail::fast_entry<body>, name, id, doc, signature, module,
+                                    std::move(state));
+}
+
+template <py::object (*body)(int id, const CallArgs&)>
+void def_fast(py::module_& m, const char* name, int id, const char* doc,
+              const char* signature = nullptr) {
+  m.add_object(name, fast_function<body>(m.attr("__name__"), name, id, doc, signature));
 }
 
 }  // namespace fastnn

@@ -34,4 +34,7 @@ class Operands {
   py::object keep_[kMaxMapInputs];
 };
 
+// out[...] = in, broadcast and converted.
+void copy_into(const TensorView& out, const TensorView& in);
+
 }  // namespace fastnn

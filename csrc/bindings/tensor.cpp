@@ -1,41 +1,17 @@
-// TensorBase: the C storage of fastnn.Tensor. Only fields, and the two things that must be quick
-// because every op does them: making a tensor around an array, and asking whether it requires a
-// gradient. All behaviour is in Python.
-#include "bindings/convert.h"
+// TensorBase: the C storage of fastnn.Tensor. Fields, and what must be quick because every op does
+// it: making a tensor around an array, and asking whether it requires a gradient. Behaviour is in
+// Python.
+#include "bindings/tensor.h"
+
+#include "bindings/fast_function.h"
 // After Python.h:
 #include <structmember.h>
 
 namespace fastnn {
 
+TensorTypes tensor_types;
+
 namespace {
-
-// How often a storage was written in place; shared by a tensor, its views and its detached twins.
-struct VersionCounter {
-  PyObject_HEAD Py_ssize_t value;
-};
-
-struct TensorObject {
-  PyObject_HEAD PyObject* data;  // numpy.ndarray (CPU) or cupy.ndarray (CUDA)
-  PyObject* grad;                // Tensor
-  PyObject* node;                // autograd.Node that made this tensor; null for leaves
-  PyObject* version;             // VersionCounter; null until somebody needs it
-  PyObject* base;                // Tensor this is a view of
-  PyObject* view;   // callable that makes this view of its base again; null when not differentiable
-                    // as a view
-  PyObject* hooks;  // dict of hooks, or null
-  PyObject* weakrefs;
-  Py_ssize_t index;         // which output of `node`
-  Py_ssize_t seen_version;  // value of `version` for which `node` is right (views only)
-  char requires_grad;
-  char retains_grad;
-};
-
-PyTypeObject* version_type = nullptr;
-PyTypeObject* base_type = nullptr;
-PyTypeObject* tensor_type = nullptr;  // fastnn.Tensor, once Python has said it
-PyObject* sync_view = nullptr;        // Python: brings a stale view's node up to date
-
-TensorObject* as_tensor(PyObject* o) { return reinterpret_cast<TensorObject*>(o); }
 
 int traverse(PyObject* self, visitproc visit, void* arg) {
   TensorObject* t = as_tensor(self);
@@ -78,12 +54,58 @@ bool stale(const TensorObject* t) {
          reinterpret_cast<VersionCounter*>(t->version)->value != t->seen_version;
 }
 
+}  // namespace
+
 bool sync(PyObject* self) {
-  if (!stale(as_tensor(self)) || !sync_view) return true;
-  PyObject* r = PyObject_CallOneArg(sync_view, self);
+  if (!stale(as_tensor(self)) || !tensor_types.sync_view) return true;
+  PyObject* r = PyObject_CallOneArg(tensor_types.sync_view, self);
   Py_XDECREF(r);
   return r != nullptr;
 }
+
+VersionCounter* version_counter(py::handle tensor) {
+  TensorObject* t = as_tensor(tensor);
+  if (!t->version) {
+    auto* v = PyObject_New(VersionCounter, tensor_types.version);
+    if (!v) throw py::error_already_set();
+    v->value = 0;
+    t->version = reinterpret_cast<PyObject*>(v);
+  }
+  return reinterpret_cast<VersionCounter*>(t->version);
+}
+
+py::object wrap_array(py::handle array) {
+  PyTypeObject* type = tensor_types.tensor ? tensor_types.tensor : tensor_types.base;
+  PyObject* t = type->tp_alloc(type, 0);
+  if (!t) throw py::error_already_set();
+  as_tensor(t)->data = Py_NewRef(array.ptr());
+  return py::reinterpret_steal<py::object>(t);
+}
+
+// Behind a view of a view stands the pair (how x was made, again).
+py::object wrap_window(py::handle x_in, py::handle array, py::handle again) {
+  TensorObject* x = as_tensor(x_in);
+  const VersionCounter* version = version_counter(x_in);
+  py::object made = wrap_array(array);
+  TensorObject* t = as_tensor(made);
+  t->version = Py_NewRef(x->version);
+  t->base = Py_NewRef(x->base ? x->base : x_in.ptr());
+  if (!again.is_none() && (!x->base || x->view)) {
+    t->view = x->view ? PyTuple_Pack(2, x->view, again.ptr()) : Py_NewRef(again.ptr());
+    if (!t->view) throw py::error_already_set();
+    t->seen_version = version->value;
+  }
+  return made;
+}
+
+TensorObject* tensor_arg(py::handle o, const char* op, const char* name) {
+  if (!is_tensor(o))
+    throw py::type_error(
+        cat(op, "(): argument '", name, "' must be a Tensor, not ", Py_TYPE(o.ptr())->tp_name));
+  return as_tensor(o);
+}
+
+namespace {
 
 PyObject* get_requires_grad(PyObject* self, void*) {
   if (!sync(self)) return nullptr;
@@ -121,18 +143,16 @@ PyObject* get_version(PyObject* self, void*) {
 }
 
 PyObject* get_counter(PyObject* self, void*) {
-  TensorObject* t = as_tensor(self);
-  if (!t->version) {
-    auto* v = PyObject_New(VersionCounter, version_type);
-    if (!v) return nullptr;
-    v->value = 0;
-    t->version = reinterpret_cast<PyObject*>(v);
+  try {
+    return Py_NewRef(reinterpret_cast<PyObject*>(version_counter(self)));
+  } catch (py::error_already_set& e) {
+    e.restore();
+    return nullptr;
   }
-  return Py_NewRef(t->version);
 }
 
 int set_counter(PyObject* self, PyObject* value, void*) {
-  if (!value || !PyObject_TypeCheck(value, version_type)) {
+  if (!value || !PyObject_TypeCheck(value, tensor_types.version)) {
     PyErr_SetString(PyExc_TypeError, "_counter must be a VersionCounter");
     return -1;
   }
@@ -181,63 +201,22 @@ PyType_Slot version_slots[] = {{Py_tp_members, version_members},
 PyType_Spec version_spec = {"fastnn._core.VersionCounter", sizeof(VersionCounter), 0,
                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, version_slots};
 
-// wrap(array): a Tensor around it, without a check and without history.
-PyObject* wrap(PyObject*, PyObject* array) {
-  PyTypeObject* type = tensor_type ? tensor_type : base_type;
-  PyObject* t = type->tp_alloc(type, 0);
-  if (!t) return nullptr;
-  as_tensor(t)->data = Py_NewRef(array);
-  return t;
+py::object wrap(int, const CallArgs& call) {
+  if (call.count != 1 || call.keywords) throw py::type_error("wrap: expected one array");
+  return wrap_array(call.values[0]);
 }
-
-// wrap_view(x, array, again): a Tensor around a window of x's memory, tied to x's base. `again` (or
-// None) makes the same view of another tensor; behind a view of a view stands the pair (how x was
-// made, again).
-PyObject* wrap_view(PyObject* module, PyObject* const* args, Py_ssize_t count) {
-  if (count != 3 || !PyObject_TypeCheck(args[0], base_type)) {
-    PyErr_SetString(PyExc_TypeError, "wrap_view(tensor, array, again)");
-    return nullptr;
-  }
-  TensorObject* x = as_tensor(args[0]);
-  PyObject* version = get_counter(args[0], nullptr);
-  if (!version) return nullptr;
-  PyObject* made = wrap(module, args[1]);
-  if (!made) {
-    Py_DECREF(version);
-    return nullptr;
-  }
-  TensorObject* t = as_tensor(made);
-  t->version = version;
-  t->base = Py_NewRef(x->base ? x->base : args[0]);
-  if (args[2] != Py_None && (!x->base || x->view)) {
-    t->view = x->view ? PyTuple_Pack(2, x->view, args[2]) : Py_NewRef(args[2]);
-    if (!t->view) {
-      Py_DECREF(made);
-      return nullptr;
-    }
-    t->seen_version = reinterpret_cast<VersionCounter*>(version)->value;
-  }
-  return made;
-}
-
-PyMethodDef wrap_view_def = {
-    "wrap_view", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(wrap_view)),
-    METH_FASTCALL, "wrap_view(tensor, array, again): a Tensor around a window of tensor's memory"};
-
-PyMethodDef wrap_def = {"wrap", wrap, METH_O, "wrap(array): a Tensor around an array, unchecked"};
 
 }  // namespace
 
 void bind_tensor(py::module_& m) {
-  version_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&version_spec));
-  base_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&base_spec));
-  if (!version_type || !base_type) throw py::error_already_set();
-  m.attr("TensorBase") = py::handle(reinterpret_cast<PyObject*>(base_type));
-  m.attr("wrap") = py::reinterpret_steal<py::object>(PyCFunction_New(&wrap_def, nullptr));
-  m.attr("wrap_view") = py::reinterpret_steal<py::object>(PyCFunction_New(&wrap_view_def, nullptr));
+  tensor_types.version = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&version_spec));
+  tensor_types.base = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&base_spec));
+  if (!tensor_types.version || !tensor_types.base) throw py::error_already_set();
+  m.attr("TensorBase") = py::handle(reinterpret_cast<PyObject*>(tensor_types.base));
+  def_fast<wrap>(m, "wrap", 0, "wrap(array): a Tensor around an array, unchecked");
   m.def("set_tensor_type", [](py::object type, py::object sync) {
-    tensor_type = reinterpret_cast<PyTypeObject*>(type.release().ptr());
-    sync_view = sync.release().ptr();
+    tensor_types.tensor = reinterpret_cast<PyTypeObject*>(type.release().ptr());
+    tensor_types.sync_view = sync.release().ptr();
   });
 }
 

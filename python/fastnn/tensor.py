@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, dtypes
+from . import _core, autograd, dtypes
 from ._errors import DTypeError
 from ._printing import tensor_repr
 from .autograd.node import Node, RemovableHandle
@@ -338,8 +338,6 @@ class Tensor(TensorBase):
         inputs: Any = None,
     ) -> None:
         """Adds d(self)/d(leaf) to the ``.grad`` of every leaf. `gradient` is needed unless self is a scalar."""
-        from . import autograd
-
         autograd.backward(
             self, None if gradient is None else [gradient], retain_graph, create_graph, inputs
         )

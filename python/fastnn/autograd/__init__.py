@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import _core
 from . import node as _node
-from .engine import run_backward as _run_backward
+from .engine import backward_to as _backward_to
 from .function import Function, FunctionCtx, once_differentiable
 from .gradcheck import GradcheckError, gradcheck, gradgradcheck
 from .node import (
@@ -51,11 +51,15 @@ def backward(
     inputs: Any = None,
 ) -> None:
     """Adds the gradients of `tensors` to the ``.grad`` of the leaves (or of `inputs` only)."""
-    roots, wanted = _listed(tensors) or [], _listed(inputs)
-    if wanted is not None and not wanted:
-        raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+    roots = [tensors] if isinstance(tensors, _core.TensorBase) else list(tensors)
     keep = create_graph if retain_graph is None else retain_graph
-    _run_backward(roots, _listed(grad_tensors), keep, create_graph, wanted)
+    if inputs is None:
+        _core.run_backward(roots, _listed(grad_tensors), keep, create_graph)
+        return
+    wanted = _listed(inputs)
+    if not wanted:
+        raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+    _backward_to(wanted, roots, _listed(grad_tensors), keep, create_graph)
 
 
 def grad(
@@ -78,8 +82,8 @@ def grad(
         )
     roots, wanted = _listed(outputs) or [], _listed(inputs) or []
     keep = create_graph if retain_graph is None else retain_graph
-    found: Sequence[Any] = _run_backward(
-        roots, _listed(grad_outputs), keep, create_graph, wanted, op="grad", accumulate=False
+    found: Sequence[Any] = _core.run_backward(
+        roots, _listed(grad_outputs), keep, create_graph, wanted, "grad"
     )
     if materialize_grads:
         from ..ops.creation import zeros_like

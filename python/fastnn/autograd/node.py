@@ -1,105 +1,34 @@
 """The tape: one node per op call, and the switch that says whether ops record.
 
 A node knows its backward function, where each gradient goes (its edges), and the tensors that backward needs. It never
-holds its own output tensor, only that tensor's array, so a graph has no reference cycles.
+holds its own output tensor, only that tensor's array, so a graph has no reference cycles. Its storage and
+``record(out, backward, inputs, saved=(), ctx=None)`` are C's (``csrc/bindings/node.cpp``): `out` is the fresh output
+tensor or a tuple of them, `saved` what backward needs (inputs, or OUTPUT), `ctx` anything else that it needs.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
-import threading
 from collections.abc import Callable
 from typing import Any
 
 from .. import _core
 
-
-class _State(threading.local):
-    enabled = True
-
-
-state = _State()
-_sequence = itertools.count()
-_wrap = _core.wrap
+state = _core.grad_mode  # .enabled: whether ops are recorded in this thread
+record = _core.record
+wants_grad = _core.wants_grad
+OUTPUT = _core.OUTPUT  # in `saved`: the op's output (for the n-th of several outputs: (OUTPUT, n))
 
 
-class _SavedOutput:
-    """An output of the node itself: array and version, without the tensor (no cycle)."""
-
-    __slots__ = ("counter", "data", "index", "version")
-
-    def __init__(self, tensor: Any, index: int) -> None:
-        self.data = tensor._data
-        self.counter = tensor._counter
-        self.version = self.counter.value
-        self.index = index
-
-
-class Node:
+class Node(_core.NodeBase):
     """One recorded op call.
 
     ``backward(node, *grads)`` gives one gradient (or None) for each edge. An edge is None (no gradient wanted), a leaf
     tensor (the gradient is added to its ``.grad``), or a pair (node, output index).
     """
 
-    __slots__ = (
-        "__weakref__",
-        "backward",
-        "ctx",
-        "edges",
-        "freed",
-        "hooks",
-        "metadata",
-        "name",
-        "outputs",
-        "prehooks",
-        "saved",
-        "sequence",
-    )
-
-    def __init__(self, backward: Callable[..., Any], edges: tuple, saved: tuple, ctx: Any) -> None:
-        self.backward = backward
-        self.edges = edges
-        self.saved = saved
-        self.ctx = ctx
-        self.freed = False
-        self.hooks: dict | None = None
-        self.prehooks: dict | None = None
-        self.metadata: dict | None = None
-        self.outputs = 1
-        self.name: str | None = None
-        self.sequence = next(_sequence)
-
-    def saved_tensors(self) -> list[Any]:
-        """The saved tensors, checked: an array that was since written in place is an error."""
-        if self.freed:
-            raise RuntimeError(
-                "Trying to backward through the graph a second time (or directly access saved "
-                "tensors after they have already been freed). Saved intermediate values of the "
-                "graph are freed when you call .backward() or autograd.grad(). Specify "
-                "retain_graph=True if you need to backward through the graph a second time."
-            )
-        out: list[Any] = []
-        for entry in self.saved:
-            if entry is None:
-                out.append(None)
-                continue
-            if type(entry) is _SavedOutput:
-                if entry.counter.value != entry.version:
-                    raise RuntimeError(
-                        self._modified(entry.data, entry.counter.value, entry.version)
-                    )
-                t = _wrap(entry.data)
-                t._node, t._index, t._requires_grad = self, entry.index, True
-                t._counter = entry.counter
-                out.append(t)
-            else:
-                t, version = entry
-                if t._version != version:
-                    raise RuntimeError(self._modified(t._data, t._version, version))
-                out.append(t)
-        return out
+    __slots__ = ()
 
     def _modified(self, data: Any, now: int, expected: int) -> str:
         return (
@@ -108,11 +37,6 @@ class Node:
             f"version {now}; expected version {expected} instead. Hint: replace the in-place op on "
             "it (x.add_(y), x[i] = y, ...) by one that makes a new tensor, or clone it first."
         )
-
-    def free(self) -> None:
-        if self.saved:
-            self.freed = True
-            self.saved = ()
 
     # ---- PyTorch's view of a node --------------------------------------------------------------------------------
 
@@ -183,58 +107,7 @@ class RemovableHandle:
         self.remove()
 
 
-def edge_of(t: Any) -> Any:
-    """Where the gradient of `t` goes."""
-    if t is None or not t.requires_grad:
-        return None
-    node = t._node
-    return t if node is None else (node, t._index)
-
-
-def wants_grad(*tensors: Any) -> bool:
-    """Whether an op on these (tensors or None) must be recorded."""
-    if state.enabled:
-        for t in tensors:
-            if t is not None and t.requires_grad:
-                return True
-    return False
-
-
-OUTPUT = object()  # in `saved`: the op's output (for the n-th of several outputs: (OUTPUT, n))
-
-
-def record(
-    out: Any,
-    backward: Callable[..., Any],
-    inputs: tuple,
-    saved: tuple = (),
-    ctx: Any = None,
-) -> Any:
-    """Puts an op call on the tape; call it only when ``wants_grad(*inputs)``. Returns `out`.
-
-    out: the fresh output tensor, or a tuple of them. saved: tensors that backward needs (inputs, or OUTPUT for the output
-    itself). ctx: anything else that it needs.
-    """
-    node = Node(backward, tuple([edge_of(t) for t in inputs]), (), ctx)
-    outs = out if type(out) is tuple else (out,)
-    for i, t in enumerate(outs):
-        if t is None or t._data.dtype.kind in "iub":  # indices of max, sort: no gradient
-            continue
-        t._node, t._index, t._requires_grad = node, i, True
-    node.outputs = len(outs)
-    if saved:
-        node.saved = tuple([_save(s, outs) for s in saved])
-    return out
-
-
-def _save(s: Any, outs: tuple) -> Any:
-    if s is None:
-        return None
-    if s is OUTPUT:
-        return _SavedOutput(outs[0], 0)
-    if type(s) is tuple:
-        return _SavedOutput(outs[s[1]], s[1])
-    return (s, s._version)
+_core.set_node_type(Node)
 
 
 class _GradMode:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _core
 from .._errors import DTypeError, ShapeError
 from ..autograd.node import Node, record, wants_grad
 from ._util import (
@@ -20,9 +21,8 @@ from ._util import (
     wrap,
 )
 from .inplace import apply, bump, copy_, guard, rebase
-from .views import slice_view
 
-_BASIC = (int, slice, type(None), type(Ellipsis), np.integer)
+_BASIC = (int, slice, type(None), type(Ellipsis))
 
 
 def _key(index: Any, shape: tuple[int, ...]) -> tuple[tuple, bool]:
@@ -53,6 +53,8 @@ def _key(index: Any, shape: tuple[int, ...]) -> tuple[tuple, bool]:
             p, basic = np.asarray(p), False
         elif isinstance(p, slice):
             p = _checked_slice(p)
+        elif isinstance(p, np.integer):
+            p = int(p)
         elif not isinstance(p, _BASIC):
             try:
                 p = p.__index__()
@@ -83,7 +85,7 @@ def _check_count(parts: list, shape: tuple[int, ...]) -> None:
             after_ellipsis = True
             continue
         n = p.ndim if isinstance(p, np.ndarray) and p.dtype == np.bool_ else 1
-        if isinstance(p, (int, np.integer)) and not after_ellipsis and position < len(shape):
+        if isinstance(p, int) and not after_ellipsis and position < len(shape):
             size = shape[position]
             if not -size <= p < size:
                 raise IndexError(
@@ -95,11 +97,10 @@ def _check_count(parts: list, shape: tuple[int, ...]) -> None:
         raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
 
 
-def getitem(self: Any, index: Any) -> Any:
-    """``x[index]``: a view for ints, slices, None and Ellipsis, else a copy."""
+def _getitem_by_array(self: Any, index: Any) -> Any:
     key, basic = _key(index, self._data.shape)
     if basic:
-        return slice_view(self, key)
+        return getitem(self, key)
     try:
         out = wrap(np.asarray(self._data[key]))
     except IndexError as e:
@@ -107,6 +108,9 @@ def getitem(self: Any, index: Any) -> Any:
     if wants_grad(self):
         record(out, _index_backward, (self,), (), (self._data.shape, key))
     return out
+
+
+getitem = _core.make_getitem(_getitem_by_array)
 
 
 def _index_backward(node: Node, g: Any) -> Any:
@@ -145,7 +149,7 @@ def setitem(self: Any, index: Any, value: Any) -> None:
     """``x[index] = value`` with broadcasting and conversion; differentiable."""
     key, basic = _key(index, self._data.shape)
     if basic and isinstance(value, TensorBase) and wants_grad(self, value):
-        copy_(slice_view(self, key), value)
+        copy_(getitem(self, key), value)
         return
     guard(self, "setitem")
     if not isinstance(value, TensorBase):

@@ -79,7 +79,7 @@ def apply(x: Any, op: str, function: Callable[..., Any], *args: Any, **kwargs: A
     result = function(old, *args, **kwargs)
     check_result(x, result._data.shape, result._data.dtype, op)
     node = result._node
-    if node is not None and any(type(e) is tuple and e[0] is old for e in node.saved):
+    if node is not None and node.saves(old):
         old._data = x._data.copy()
     x._data[...] = cast(result._data, x._data.dtype)
     bump(x)
