@@ -353,7 +353,7 @@ from . import nn  # isort: skip
 
 
 def __getattr__(name: str) -> _Any:
-    """optim, datasets, models and utils are imported when they are first used."""
-    if name in ("optim", "datasets", "models", "utils"):
+    """Packages that `import fastnn` leaves for their first use."""
+    if name in ("optim", "datasets", "kernels", "models", "utils"):
         return _importlib.import_module(f"fastnn.{name}")
     raise AttributeError(f"module 'fastnn' has no attribute '{name}'")
