@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from .. import dtypes
 from ..autograd.node import RemovableHandle, no_grad
 from ..ops._util import TensorBase
 from ..tensor import Tensor, _to_arguments
+from ._module_hooks import register, watch_inputs, watch_outputs
+from ._module_state import ModuleState
 from .parameter import Buffer, Parameter
-
-
-class IncompatibleKeys(NamedTuple):
-    """What load_state_dict returns."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
-
-    def __repr__(self) -> str:
-        if not self.missing_keys and not self.unexpected_keys:
-            return "<All keys matched successfully>"
-        return (
-            f"IncompatibleKeys(missing_keys={self.missing_keys}, "
-            f"unexpected_keys={self.unexpected_keys})"
-        )
-
 
 _FIELDS = ("_parameters", "_buffers", "_modules")
 
 
-class Module:
+class Module(ModuleState):
     """Base class of all layers and models.
 
     Set Parameters, buffers (register_buffer) and Modules as attributes in ``__init__`` (after ``super().__init__()``) and
@@ -88,14 +72,14 @@ class Module:
         watched = bool(self._backward_hooks or self._backward_pre_hooks)
         grads_in: list = []
         if watched:
-            args = _watch_inputs(args, grads_in)
+            args = watch_inputs(args, grads_in)
         result = self.forward(*args, **kwargs)
         for hook, with_kwargs in tuple(self._forward_hooks.values()):
             changed = hook(self, args, kwargs, result) if with_kwargs else hook(self, args, result)
             if changed is not None:
                 result = changed
         if watched:
-            _watch_outputs(self, result, grads_in)
+            watch_outputs(self, result, grads_in)
         return result
 
     # ---- registration ------------------------------------------------------------------------------------------
@@ -388,107 +372,31 @@ class Module:
         always_call: bool = False,
     ) -> RemovableHandle:
         """``hook(module, args, output)`` after forward; what it returns (unless None) becomes the output."""
-        return _register(self._forward_hooks, hook, with_kwargs, prepend)
+        return register(self._forward_hooks, hook, with_kwargs, prepend)
 
     def register_forward_pre_hook(
         self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
         """``hook(module, args)`` before forward; what it returns (unless None) becomes the arguments."""
-        return _register(self._forward_pre_hooks, hook, with_kwargs, prepend)
+        return register(self._forward_pre_hooks, hook, with_kwargs, prepend)
 
     def register_full_backward_hook(
         self, hook: Callable[..., Any], prepend: bool = False
     ) -> RemovableHandle:
         """``hook(module, grad_input, grad_output)`` when the gradients of the inputs are there."""
-        return _register(self._backward_hooks, hook, False, prepend)
+        return register(self._backward_hooks, hook, False, prepend)
 
     def register_full_backward_pre_hook(
         self, hook: Callable[..., Any], prepend: bool = False
     ) -> RemovableHandle:
         """``hook(module, grad_output)`` before the module's backward."""
-        return _register(self._backward_pre_hooks, hook, False, prepend)
+        return register(self._backward_pre_hooks, hook, False, prepend)
 
     def register_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         return RemovableHandle(self._state_dict_hooks, hook)
 
     def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         return RemovableHandle(self._load_state_dict_pre_hooks, hook)
-
-    # ---- state -------------------------------------------------------------------------------------------------
-
-    def state_dict(
-        self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False
-    ) -> dict[str, Any]:
-        """All parameters and persistent buffers by dotted name (detached, sharing memory)."""
-        out = OrderedDict() if destination is None else destination
-        self._save_to_state_dict(out, prefix, keep_vars)
-        for name, m in self._modules.items():
-            if m is not None:
-                m.state_dict(destination=out, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
-        for hook in self._state_dict_hooks.values():
-            hook(self, out, prefix, {})
-        return out
-
-    def _save_to_state_dict(self, out: dict, prefix: str, keep_vars: bool) -> None:
-        buffers = {k: v for k, v in self._buffers.items() if k not in self._non_persistent}
-        for name, t in itertools.chain(self._parameters.items(), buffers.items()):
-            if t is not None:
-                out[prefix + name] = t if keep_vars else t.detach()
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> IncompatibleKeys:
-        """Copies parameters and buffers from `state_dict` (tensors or arrays).
-
-        Everything is checked first: RuntimeError names every missing and unexpected key (when `strict`) and every wrong
-        shape, and then nothing has changed.
-        """
-        if not isinstance(state_dict, Mapping):
-            raise TypeError(
-                f"Expected state_dict to be dict-like, got {type(state_dict).__name__}."
-            )
-        state = OrderedDict(state_dict)
-        for m_prefix, m in self.named_modules():
-            for hook in m._load_state_dict_pre_hooks.values():
-                hook(m, state, f"{m_prefix}." if m_prefix else "")
-        own = self._slots()
-        missing = [k for k in own if k not in state]
-        unexpected = [k for k in state if k not in own]
-        problems = []
-        if strict and unexpected:
-            quoted = ", ".join(f'"{k}"' for k in unexpected)
-            problems.append(f"Unexpected key(s) in state_dict: {quoted}. ")
-        if strict and missing:
-            quoted = ", ".join(f'"{k}"' for k in missing)
-            problems.append(f"Missing key(s) in state_dict: {quoted}. ")
-        for key, (_, _, t) in own.items():
-            if key in state and not hasattr(state[key], "shape"):
-                problems.append(
-                    f'While copying "{key}": expected a tensor or an array, got {type(state[key]).__name__}. '
-                )
-            elif key in state and tuple(state[key].shape) != tuple(t._data.shape):
-                problems.append(
-                    f"size mismatch for {key}: copying a param with shape {tuple(state[key].shape)} "
-                    f"from checkpoint, the shape in current model is {tuple(t._data.shape)}."
-                )
-        if problems:
-            raise RuntimeError(
-                f"Error(s) in loading state_dict for {type(self).__name__}:\n\t"
-                + "\n\t".join(problems)
-            )
-        with no_grad():
-            for key, (m, name, t) in own.items():
-                if key in state:
-                    _load_into(m, name, t, state[key], assign)
-        return IncompatibleKeys(missing, unexpected)
-
-    def _slots(self) -> dict[str, tuple[Module, str, Any]]:
-        out: dict[str, tuple[Module, str, Any]] = OrderedDict()
-        for prefix, m in self.named_modules(remove_duplicate=False):
-            for name, t in itertools.chain(m._parameters.items(), m._buffers.items()):
-                if t is not None and name not in m._non_persistent:
-                    out[f"{prefix}.{name}" if prefix else name] = (m, name, t)
-        return out
 
     def __getstate__(self) -> dict:
         return self.__dict__.copy()
@@ -512,82 +420,3 @@ class Module:
         if not below and len(lines) <= 1:
             return f"{self._get_name()}({extra})"
         return f"{self._get_name()}(\n  " + "\n  ".join(lines + below) + "\n)"
-
-
-def _load_into(m: Module, name: str, t: Any, value: Any, assign: bool) -> None:
-    from ..ops.creation import as_tensor
-
-    value = as_tensor(value)
-    if not assign:
-        t.detach().copy_(value)
-    elif name in m._parameters:
-        m._parameters[name] = Parameter(value.detach(), t.requires_grad)
-    else:
-        m._buffers[name] = value
-
-
-def _register(hooks: dict, hook: Any, with_kwargs: bool, prepend: bool) -> RemovableHandle:
-    """Hooks are kept as (hook, takes keyword arguments)."""
-    handle = RemovableHandle(hooks, hook)
-    hooks[handle.id] = (hook, with_kwargs)
-    if prepend:
-        for k in [k for k in hooks if k != handle.id]:
-            hooks[k] = hooks.pop(k)
-    return handle
-
-
-def _watch_inputs(args: tuple, grads_in: list) -> tuple:
-    """Inputs passed through an alias each, so that their gradients can be seen together."""
-    out = []
-    for a in args:
-        if isinstance(a, TensorBase) and a.requires_grad:
-            a = a.alias()
-        out.append(a)
-    grads_in.extend(a for a in out if isinstance(a, TensorBase))
-    return tuple(out)
-
-
-def _watch_outputs(module: Module, result: Any, inputs: list) -> None:
-    """Calls the module's backward hooks when the gradients have come through."""
-    outs = list(result) if isinstance(result, (tuple, list)) else [result]
-    tensors = [t for t in outs if isinstance(t, TensorBase) and t.requires_grad]
-    if not tensors:
-        return
-    grad_output: list = [None] * len(outs)
-
-    def saw_output(index: int) -> Callable[[Any], Any]:
-        def hook(g: Any) -> Any:
-            grad_output[index] = g
-            for pre, _ in tuple(module._backward_pre_hooks.values()):
-                changed = pre(module, tuple(grad_output))
-                if changed is not None:
-                    g = grad_output[index] = (
-                        changed[index] if isinstance(changed, tuple) else changed
-                    )
-            if not any(t.requires_grad for t in inputs):
-                for after, _ in tuple(module._backward_hooks.values()):
-                    after(module, (None,) * len(inputs), tuple(grad_output))
-            return g
-
-        return hook
-
-    for i, t in enumerate(outs):
-        if isinstance(t, TensorBase) and t.requires_grad:
-            t.register_hook(saw_output(i))
-    wanted = [i for i, t in enumerate(inputs) if t.requires_grad]
-    grad_input: list = [None] * len(inputs)
-
-    def saw_input(index: int) -> Callable[[Any], Any]:
-        def hook(g: Any) -> Any:
-            grad_input[index] = g
-            if all(grad_input[k] is not None for k in wanted):
-                for after, _ in tuple(module._backward_hooks.values()):
-                    changed = after(module, tuple(grad_input), tuple(grad_output))
-                    if changed is not None:
-                        grad_input[:] = changed if isinstance(changed, tuple) else (changed,)
-            return grad_input[index]
-
-        return hook
-
-    for i in wanted:
-        inputs[i].register_hook(saw_input(i))
