@@ -138,87 +138,118 @@ class Run {
   }
 
   // A panel of A stays in the first-level cache while the task's columns of B stream from the
-  // second.
+  // second. All that the tiles of a block have in common is set once: a tile takes a microsecond,
+  // and its description should not take a part of that.
   void run_block(const Task& t, int64_t block) const {
+    GemmTile tile = tile_of_block(t);
+    const bool packed = plan_.a != GemmMode::direct && plan_.b != GemmMode::direct;
+    const auto kernel = packed ? f_.packed : f_.direct;
+    const Walk walk = walk_of_block(t, block);
     for (int64_t i = t.rows.begin; i < t.rows.end; i += f_.mr) {
-      if (plan_.a == GemmMode::own) pack_a(t.at, t.batch, i, t.k, t.scratch);
-      for (int64_t j = t.columns.begin; j < t.columns.end; j += f_.nr)
-        run_tile(t, block, i, j, t.scratch);
+      tile.m = static_cast<int>(std::min<int64_t>(f_.mr, t.rows.end - i));
+      set_a(t, block, i, tile);
+      const char* b = walk.b;
+      char* c = walk.c + (i - t.rows.begin) / f_.mr * walk.c_rows;
+      if (t.last && t.bias_m) tile.bias_m = offset(t.bias_m, i - t.rows.begin, plan_.elem);
+      const char* bias_n = t.last ? static_cast<const char*>(t.bias_n) : nullptr;
+      for (int64_t j = t.columns.begin; j < t.columns.end; j += f_.nr) {
+        tile.n = static_cast<int>(std::min<int64_t>(f_.nr, t.columns.end - j));
+        tile.b = b;
+        tile.c = c;
+        tile.src = c;
+        tile.bias_n = bias_n;
+        if (plan_.staged && plan_.segments == 1)
+          staged_tile(t, tile, kernel, i, j);
+        else
+          kernel(tile);
+        b += walk.b_step;
+        c += walk.c_step;
+        if (bias_n) bias_n += f_.nr * plan_.elem;
+        tile.ahead = static_cast<const char*>(tile.ahead) + walk.ahead;
+      }
     }
   }
 
-  void run_tile(const Task& t, int64_t block, int64_t i, int64_t j, const void* own_a) const {
+  GemmTile tile_of_block(const Task& t) const {
     GemmTile tile{};
     tile.k = t.k.size();
-    tile.m = static_cast<int>(std::min<int64_t>(f_.mr, t.rows.end - i));
-    tile.n = static_cast<int>(std::min<int64_t>(f_.nr, t.columns.end - j));
     tile.alpha = plan_.segments > 1 ? 1 : p_.alpha;
-    auto kernel = f_.packed;
-    if (plan_.a == GemmMode::direct) {
-      kernel = f_.direct;
-      tile.a = offset(t.at.a, i * p_.a.lane_stride + t.k.begin * p_.a.k_stride, plan_.elem);
-      tile.a_row = p_.a.lane_stride;
-      tile.a_k = p_.a.k_stride;
-    } else {
-      tile.a = plan_.a == GemmMode::own ? own_a : shared_a(i / f_.mr, block);
-      tile.a_row = 1;
-      tile.a_k = f_.a_panel;
-      tile.ahead = tile.a;
-      if (plan_.a == GemmMode::shared) look_ahead(t, tile, j);
-    }
-    tile.b_k = f_.nr;
+    tile.beta = !t.first ? 1 : plan_.segments > 1 ? 0 : p_.beta;
+    tile.relu = t.last && plan_.segments == 1 && p_.activation == Activation::relu;
+    tile.a_row = plan_.a == GemmMode::direct ? p_.a.lane_stride : 1;
+    tile.a_k = plan_.a == GemmMode::direct ? p_.a.k_stride : f_.a_panel;
+    tile.b_k = plan_.b == GemmMode::direct ? p_.b.k_stride : f_.nr;
+    tile.c_row = tile.src_row = plan_.segments > 1 ? p_.n : plan_.staged ? f_.nr : p_.c.row;
+    if (plan_.a == GemmMode::shared)
+      tile.ahead_step =
+          64 * ceil_div(ahead_lines(t), std::max<int64_t>(1, tile.k / GemmTile::kAheadStep));
+    return tile;
+  }
+
+  // How the tiles of a block go through B and through the sums, in bytes.
+  struct Walk {
+    const char* b;
+    char* c;
+    int64_t b_step, c_step, c_rows;
+    int64_t ahead;  // a tile's part of the next panel of A
+  };
+
+  // Sums go straight to the output, which then holds them until the next k-block; or, where that
+  // cannot be, to the worker's scratch.
+  Walk walk_of_block(const Task& t, int64_t block) const {
+    Walk w{};
+    w.b_step = f_.nr * plan_.kc * plan_.elem;
     if (plan_.b == GemmMode::direct) {
-      kernel = f_.direct;
-      tile.b_k = p_.b.k_stride;
-      tile.b = offset(t.at.b, j + t.k.begin * p_.b.k_stride, plan_.elem);
+      w.b = offset(t.at.b, t.columns.begin + t.k.begin * p_.b.k_stride, plan_.elem);
+      w.b_step = f_.nr * plan_.elem;
+    } else if (plan_.b == GemmMode::own) {
+      w.b = t.scratch + plan_.scratch_b;
     } else {
-      tile.b =
-          plan_.b == GemmMode::own ? own_b(t, j) : shared_b((j - columns_.begin) / f_.nr, block);
+      w.b = shared_b((t.columns.begin - columns_.begin) / f_.nr, block);
     }
-    write(t, tile, kernel, i, j);
+    w.c_step = f_.nr * plan_.elem;
+    if (plan_.segments > 1) {
+      w.c = space_ + plan_.partial +
+            ((t.segment * p_.m + t.rows.begin) * p_.n + t.columns.begin) * plan_.elem;
+      w.c_rows = f_.mr * p_.n * plan_.elem;
+    } else if (!plan_.staged) {
+      w.c = offset(t.at.c, t.rows.begin * p_.c.row + t.columns.begin * p_.c.col, plan_.elem);
+      w.c_rows = f_.mr * p_.c.row * plan_.elem;
+    } else {
+      w.c = t.scratch + plan_.scratch_stage;
+      w.c_step = plan_.k_blocks > 1 ? f_.mr * f_.nr * plan_.elem : 0;
+      w.c_rows = ceil_div(t.columns.size(), f_.nr) * w.c_step;
+    }
+    if (plan_.a == GemmMode::shared) w.ahead = ahead_lines(t) * 64;
+    return w;
   }
 
   // While the tiles of a row are summed, they fetch the next panel of A, each its share.
-  void look_ahead(const Task& t, GemmTile& tile, int64_t j) const {
-    const int64_t tiles = ceil_div(t.columns.size(), f_.nr);
-    const int64_t lines = ceil_div(f_.a_panel * tile.k * plan_.elem, 64 * tiles);
-    tile.ahead = offset(tile.a, f_.a_panel * plan_.kc, plan_.elem) +
-                 (j - t.columns.begin) / f_.nr * lines * 64;
-    tile.ahead_step = 64 * ceil_div(lines, std::max<int64_t>(1, tile.k / GemmTile::kAheadStep));
+  int64_t ahead_lines(const Task& t) const {
+    return ceil_div(f_.a_panel * t.k.size() * plan_.elem,
+                    64 * ceil_div(t.columns.size(), f_.nr));
   }
 
-  // Where the sums of a tile go: straight to the output, which then holds them until the next
-  // k-block; or, where that cannot be, to the worker's scratch.
-  void write(const Task& t, GemmTile& tile, void (*kernel)(const GemmTile&), int64_t i,
-             int64_t j) const {
-    char* out = offset(t.at.c, i * p_.c.row + j * p_.c.col, out_size_);
-    if (plan_.segments > 1) {
-      tile.c = space_ + plan_.partial + ((t.segment * p_.m + i) * p_.n + j) * plan_.elem;
-      tile.c_row = p_.n;
-    } else if (!plan_.staged) {
-      tile.c = out;
-      tile.c_row = p_.c.row;
+  void set_a(const Task& t, int64_t block, int64_t i, GemmTile& tile) const {
+    if (plan_.a == GemmMode::direct) {
+      tile.a = offset(t.at.a, i * p_.a.lane_stride + t.k.begin * p_.a.k_stride, plan_.elem);
+    } else if (plan_.a == GemmMode::own) {
+      pack_a(t.at, t.batch, i, t.k, t.scratch);
+      tile.a = t.scratch;
     } else {
-      const int64_t across = ceil_div(t.columns.size(), f_.nr);
-      const int64_t slot = (i - t.rows.begin) / f_.mr * across + (j - t.columns.begin) / f_.nr;
-      tile.c = t.scratch + plan_.scratch_stage +
-               (plan_.k_blocks > 1 ? slot : 0) * f_.mr * f_.nr * plan_.elem;
-      tile.c_row = f_.nr;
+      tile.a = shared_a(i / f_.mr, block);
     }
-    tile.src = tile.c;
-    tile.src_row = tile.c_row;
-    tile.beta = 1;
-    if (t.first) {
-      tile.beta = plan_.segments > 1 ? 0 : p_.beta;
-      if (tile.beta != 0 && plan_.staged) gather_output(out, tile.m, tile.n, tile.c);
-    }
-    if (t.last && plan_.segments == 1) {
-      tile.bias_n = t.bias_n ? offset(t.bias_n, j - t.columns.begin, plan_.elem) : nullptr;
-      tile.bias_m = t.bias_m ? offset(t.bias_m, i - t.rows.begin, plan_.elem) : nullptr;
-      tile.relu = p_.activation == Activation::relu;
-    }
+    tile.ahead = tile.a;
+    if (plan_.a == GemmMode::shared)
+      tile.ahead = offset(tile.a, f_.a_panel * plan_.kc, plan_.elem);
+  }
+
+  void staged_tile(const Task& t, GemmTile& tile, void (*kernel)(const GemmTile&), int64_t i,
+                   int64_t j) const {
+    char* out = offset(t.at.c, i * p_.c.row + j * p_.c.col, out_size_);
+    if (t.first && tile.beta != 0) gather_output(out, tile.m, tile.n, tile.c);
     kernel(tile);
-    if (t.last && plan_.segments == 1 && plan_.staged) finish(tile, out, i, j);
+    if (t.last) finish(tile, out, i, j);
   }
 
   void gather_output(const void* out, int m, int n, void* tile) const {

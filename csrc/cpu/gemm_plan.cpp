@@ -37,10 +37,12 @@ void choose_modes(const GemmProblem& p, GemmPlan& plan) {
   const bool small = work_of(p) <= 1e6;
 
   const bool b_direct = in_memory(p.b, p.dtype) && (p.b.lane_stride == 1 || p.n == 1);
-  // A few rows: packing would cost as much as it saves, as long as B's rows stay in a near cache.
-  const bool few_rows = p.m <= 112 && p.n * p.k * plan.elem <= cache_sizes().l2 / 4 * 3 &&
-                        !collides(p.b.k_stride * plan.elem);
-  if (b_direct && (row_panels <= 2 || few_rows || small))
+  // Packing costs as much as it saves where the operand stays in a near cache; and what one core
+  // packs for another is slow to read.
+  const int64_t l2 = cache_sizes().l2, b_bytes = p.n * p.k * plan.elem;
+  const bool near = b_bytes <= (p.m <= 112 ? l2 / 4 * 3 : l2 / 4) &&
+                    !collides(p.b.k_stride * plan.elem);
+  if (b_direct && (row_panels <= 2 || near || small))
     plan.b = GemmMode::direct;
   else if (p.share == GemmShare::b && plan.segments == 1)
     plan.b = GemmMode::shared;
@@ -52,7 +54,8 @@ void choose_modes(const GemmProblem& p, GemmPlan& plan) {
     plan.b = GemmMode::shared;
 
   const bool a_direct = in_memory(p.a, p.dtype) && !collides(p.a.lane_stride * plan.elem);
-  if (a_direct && (row_panels <= 4 || column_panels <= 4 || small))
+  const bool a_near = p.m * p.k * plan.elem <= l2 / 3;
+  if (a_direct && (row_panels <= 4 || column_panels <= 4 || a_near || small))
     plan.a = GemmMode::direct;
   else if (p.share == GemmShare::a && plan.segments == 1)
     plan.a = GemmMode::shared;

@@ -113,21 +113,21 @@ template <class T, int R, int NV>
 static void packed_tile(const GemmTile& t) {
   const T* a = static_cast<const T*>(t.a);
   const T* b = static_cast<const T*>(t.b);
-  [[maybe_unused]] const char* ahead = static_cast<const char*>(t.ahead);
-  const T* c = static_cast<const T*>(t.c);
-  // The tile of c comes from far away, and is asked for long before its sums are there.
-  FASTNN_UNROLL for (int r = 0; r < R; ++r) {
-    FASTNN_UNROLL for (int j = 0; j < NV; ++j)
-        __builtin_prefetch(c + r * t.c_row + j * kLanes<T>, 1);
-  }
   Vec<T> acc[R][NV] = {};
   int64_t k = t.k;
 #ifdef __AVX512F__  // with 16 registers the unrolled loop would spill
   constexpr int kStep = GemmTile::kAheadStep;
+  const char* ahead = static_cast<const char*>(t.ahead);
+  // The tile of c comes from far away: a row is asked for in every step, so that the requests of
+  // the whole tile do not stand in the way of b.
+  const T* c = static_cast<const T*>(t.c);
+  int64_t rows_left = R;
 #pragma GCC unroll 1
   for (; k >= kStep; k -= kStep) {
     __builtin_prefetch(ahead, 0, 2);
     ahead += t.ahead_step;
+    FASTNN_UNROLL for (int j = 0; j < NV; ++j) __builtin_prefetch(c + j * kLanes<T>, 1);
+    c += --rows_left > 0 ? t.c_row : 0;
     FASTNN_UNROLL for (int i = 0; i < kStep; ++i) {
       add_products<T, R, NV>(a + i * kAPanel<T>, b + i * kBPanel<T>, acc);
       asm volatile("" ::: "memory");  // loads stay in their step: registers would run out
