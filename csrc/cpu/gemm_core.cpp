@@ -23,7 +23,7 @@ struct Range {
 };
 
 class Run {
-  static constexpr int64_t kGroup = 4;  // panels of B that are packed together
+  static constexpr int64_t kGroup = 4;  // panels that are packed together
 
  public:
   Run(const GemmProblem& problem, bool swapped, const GemmPlan& plan, void* workspace)
@@ -63,30 +63,49 @@ class Run {
   void pack_shared() {
     const bool new_k = columns_.begin == 0 || plan_.k_span < p_.k;
     const bool a = plan_.a == GemmMode::shared && new_k, b = plan_.b == GemmMode::shared;
-    const int64_t a_panels = a ? ceil_div(p_.m, f_.mr) : 0;
+    const int64_t a_groups = a ? ceil_div(ceil_div(p_.m, f_.mr), kGroup) : 0;
     const int64_t b_groups = b ? ceil_div(columns_.size(), f_.nr * kGroup) : 0;
-    if (span_.size() == 0 || a_panels + b_groups == 0) return;
+    const int64_t groups = a_groups + b_groups;
+    if (span_.size() == 0 || groups == 0) return;
+    const int64_t blocks = ceil_div(span_.size(), plan_.kc);
     const GemmPointers at = pointers(batch_.begin);
-    parallel_for((a_panels + b_groups) * ceil_div(span_.size(), plan_.kc), [&](int64_t task, int) {
-      const int64_t block = task / (a_panels + b_groups), item = task % (a_panels + b_groups);
+    // In the order in which the tasks use them, so that a thread packs mostly what it will read:
+    // what lies in another core's cache is slow to get. Groups of A come between those of B.
+    parallel_for(groups * blocks, [&](int64_t task, int) {
+      const int64_t group = task / blocks, block = task % blocks;
       const Range k = k_block(span_, block);
-      if (item < a_panels)
-        pack_a(at, batch_.begin, item * f_.mr, k, shared_a(item, block));
+      const int64_t b_before = group * b_groups / groups;
+      if ((group + 1) * b_groups / groups > b_before)
+        pack_b_group(at, b_before, k, block);
       else
-        pack_group(at, item - a_panels, k, block);
+        pack_a_group(at, group - b_before, k, block);
     });
   }
 
-  // Some neighbouring panels of B. Rows of a matrix are cut into pieces, so that all panels take
-  // their part of a row while it is near.
-  void pack_group(const GemmPointers& at, int64_t group, Range k, int64_t block) const {
+  // Neighbouring panels of a matrix with adjacent lanes are packed in turn, some k at a time, so
+  // that they all take their part of a row while it is near.
+  int64_t piece(const GemmOperand& x, Range k) const {
+    return x.pack || x.lane_stride != 1 ? k.size() : 32;
+  }
+
+  void pack_b_group(const GemmPointers& at, int64_t group, Range k, int64_t block) const {
     const int64_t first = group * kGroup;
-    const int64_t count = std::min(kGroup, ceil_div(columns_.size(), f_.nr) - first);
-    const int64_t piece = p_.b.pack || p_.b.lane_stride != 1 ? k.size() : 32;
-    for (int64_t k0 = k.begin; k0 < k.end; k0 += piece)
-      for (int64_t panel = first; panel < first + count; ++panel)
-        pack_b(at, batch_.begin, columns_.begin + panel * f_.nr, {k0, std::min(k.end, k0 + piece)},
+    const int64_t last = std::min(first + kGroup, ceil_div(columns_.size(), f_.nr));
+    const int64_t step = piece(p_.b, k);
+    for (int64_t k0 = k.begin; k0 < k.end; k0 += step)
+      for (int64_t panel = first; panel < last; ++panel)
+        pack_b(at, batch_.begin, columns_.begin + panel * f_.nr, {k0, std::min(k.end, k0 + step)},
                shared_b(panel, block) + (k0 - k.begin) * f_.nr * plan_.elem);
+  }
+
+  void pack_a_group(const GemmPointers& at, int64_t group, Range k, int64_t block) const {
+    const int64_t first = group * kGroup;
+    const int64_t last = std::min(first + kGroup, ceil_div(p_.m, f_.mr));
+    const int64_t step = piece(p_.a, k);
+    for (int64_t k0 = k.begin; k0 < k.end; k0 += step)
+      for (int64_t panel = first; panel < last; ++panel)
+        pack_a(at, batch_.begin, panel * f_.mr, {k0, std::min(k.end, k0 + step)},
+               shared_a(panel, block) + (k0 - k.begin) * f_.a_panel * plan_.elem);
   }
 
   void run_tasks_of_pass() {
@@ -226,8 +245,7 @@ class Run {
 
   // While the tiles of a row are summed, they fetch the next panel of A, each its share.
   int64_t ahead_lines(const Task& t) const {
-    return ceil_div(f_.a_panel * t.k.size() * plan_.elem,
-                    64 * ceil_div(t.columns.size(), f_.nr));
+    return ceil_div(f_.a_panel * t.k.size() * plan_.elem, 64 * ceil_div(t.columns.size(), f_.nr));
   }
 
   void set_a(const Task& t, int64_t block, int64_t i, GemmTile& tile) const {
@@ -240,8 +258,7 @@ class Run {
       tile.a = shared_a(i / f_.mr, block);
     }
     tile.ahead = tile.a;
-    if (plan_.a == GemmMode::shared)
-      tile.ahead = offset(tile.a, f_.a_panel * plan_.kc, plan_.elem);
+    if (plan_.a == GemmMode::shared) tile.ahead = offset(tile.a, f_.a_panel * plan_.kc, plan_.elem);
   }
 
   void staged_tile(const Task& t, GemmTile& tile, void (*kernel)(const GemmTile&), int64_t i,

@@ -9,7 +9,8 @@ namespace {
 
 constexpr double kSmallestTask =
     2e5;  // multiply-adds: below this a task costs more to hand out than it gains
-constexpr double kTasks = 16;  // wanted where there is work enough
+constexpr int64_t kTasks = 32;     // wanted where there is work enough
+constexpr int64_t kOwnTasks = 16;  // where every task packs its columns for itself
 
 // Splits `count` into blocks of at most `limit` units of `unit`, as even as can be.
 int64_t even_block(int64_t count, int64_t limit, int64_t unit) {
@@ -40,8 +41,8 @@ void choose_modes(const GemmProblem& p, GemmPlan& plan) {
   // Packing costs as much as it saves where the operand stays in a near cache; and what one core
   // packs for another is slow to read.
   const int64_t l2 = cache_sizes().l2, b_bytes = p.n * p.k * plan.elem;
-  const bool near = b_bytes <= (p.m <= 112 ? l2 / 4 * 3 : l2 / 4) &&
-                    !collides(p.b.k_stride * plan.elem);
+  const bool near =
+      b_bytes <= (p.m <= 112 ? l2 / 4 * 3 : l2 / 4) && !collides(p.b.k_stride * plan.elem);
   if (b_direct && (row_panels <= 2 || near || small))
     plan.b = GemmMode::direct;
   else if (p.share == GemmShare::b && plan.segments == 1)
@@ -103,7 +104,9 @@ void choose_blocks(const GemmProblem& p, GemmPlan& plan) {
 
   const int64_t batch = plan.serial_batches ? 1 : p.batch * plan.segments;
   const double work = work_of(p) * static_cast<double>(plan.serial_batches ? 1 : p.batch);
-  const auto tasks = static_cast<int64_t>(std::clamp(work / kSmallestTask, 1.0, kTasks));
+  const int64_t most = plan.b == GemmMode::own ? kOwnTasks : kTasks;
+  const auto tasks =
+      static_cast<int64_t>(std::clamp(work / kSmallestTask, 1.0, static_cast<double>(most)));
   const int64_t wanted = ceil_div(tasks, batch);
   if (plan.b == GemmMode::own) {  // as many rows as can be, so that no column is packed often
     plan.nb = even_block(p.n, std::clamp<int64_t>(p.n / wanted, f.nr, nb_max), f.nr);
@@ -200,8 +203,8 @@ GemmPlan make_gemm_plan(const GemmProblem& p) {
   plan.staged = p.c.place || p.c.dtype != sum_type || (p.c.col != 1 && p.n != 1) ||
                 (p.activation != Activation::none && p.activation != Activation::relu);
   // A panel of A and the stream of B share the first-level cache.
-  const int64_t l1_k = cache_sizes().l1d / 2 / (plan.family->a_panel * plan.elem);
-  int64_t kc_max = std::clamp<int64_t>(l1_k / 64 * 64, 128, 384);
+  const int64_t l1_k = cache_sizes().l1d * 2 / 3 / (plan.family->a_panel * plan.elem);
+  int64_t kc_max = std::clamp<int64_t>(l1_k / 64 * 64, 128, 512);
   if (p.run_limit > 0) kc_max = std::min(kc_max, p.run_limit);
   plan.vector = is_vector_by_matrix(p);
   choose_segments(p, kc_max, plan);

@@ -1,7 +1,8 @@
 // Where the time of a matrix product goes, as shares of the multiply-add peak measured right before
 // and after each sample (the clock of a shared machine wanders).
 //
-//   bench_gemm parts              the register tile alone, packing, by level of the caches
+//   bench_gemm tiles      the register tile alone, by where its operands are
+//   bench_gemm packing    panels from matrices
 //   bench_gemm M K N [nn|nt|tn|tt [threads]]   a whole product, float32
 #include <algorithm>
 #include <chrono>
@@ -30,7 +31,8 @@ double seconds(const std::function<void()>& body) {
 }
 
 struct Floats {
-  explicit Floats(int64_t n) : space(static_cast<size_t>(n) * 4), p(static_cast<float*>(space.data())) {
+  explicit Floats(int64_t n)
+      : space(static_cast<size_t>(n) * 4), p(static_cast<float*>(space.data())) {
     for (int64_t i = 0; i < n; ++i) p[i] = static_cast<float>(i % 17) - 8;
   }
   Workspace space;
@@ -149,8 +151,11 @@ void product(int64_t m, int64_t k, int64_t n, const char* layout) {
     return v;
   };
   const TensorView views[4] = {matrix(a.p, m, k, layout[0] == 't'),
-                               matrix(b.p, k, n, layout[1] == 't'), matrix(c.p, m, n, false), {}};
-  const double operations = 2.0 * static_cast<double>(m) * static_cast<double>(k) * static_cast<double>(n);
+                               matrix(b.p, k, n, layout[1] == 't'),
+                               matrix(c.p, m, n, false),
+                               {}};
+  const double operations =
+      2.0 * static_cast<double>(m) * static_cast<double>(k) * static_cast<double>(n);
   char name[80];
   std::snprintf(name, sizeof name, "%ldx%ldx%ld %s, %d threads", static_cast<long>(m),
                 static_cast<long>(k), static_cast<long>(n), layout, num_threads());
@@ -181,7 +186,8 @@ void tiles(const char* what, int64_t k, int panels, int columns, int64_t c_row, 
           for (int i = 0; i < panels; ++i)
             for (int j = 0; j < columns; ++j) {
               tile.a = a.p + i * f.a_panel * k;
-              tile.ahead = (char*)(a.p + (i + 1) * f.a_panel * k) + j * (f.a_panel * k * 4 / columns);
+              tile.ahead =
+                  (char*)(a.p + (i + 1) * f.a_panel * k) + j * (f.a_panel * k * 4 / columns);
               tile.ahead_step = 64;
               tile.b = b.p + j * f.nr * k;
               tile.c = c.p + i * f.mr * c_row + j * f.nr;
@@ -198,18 +204,23 @@ void packing(const char* what, int64_t rows, int64_t columns, int panel, int wid
   const int64_t k = adjacent ? rows : columns, lanes = adjacent ? columns : rows;
   const Floats packed((lanes + panel) * k / width * panel);
   const int64_t lane_stride = adjacent ? 1 : columns, k_stride = adjacent ? columns : 1;
-  const double time = measure(1, [&] {
-                        for (int64_t k0 = 0; k0 < k; k0 += piece)
-                          for (int64_t lane = 0; lane + width <= lanes; lane += width)
-                            f.pack({packed.p + lane / width * panel * k + k0 * panel, panel,
-                                    matrix.p + lane * lane_stride + k0 * k_stride, DType::f32,
-                                    lane_stride, k_stride, width, std::min(piece, k - k0)});
-                      }).best;
+  double time = 1e9;
+  for (double total = 0; total < 0.1;) {
+    const double once = seconds([&] {
+      for (int64_t k0 = 0; k0 < k; k0 += piece)
+        for (int64_t lane = 0; lane + width <= lanes; lane += width)
+          f.pack({packed.p + lane / width * panel * k + k0 * panel, panel,
+                  matrix.p + lane * lane_stride + k0 * k_stride, DType::f32, lane_stride, k_stride,
+                  width, std::min(piece, k - k0)});
+    });
+    time = std::min(time, once);
+    total += once;
+  }
   std::printf("%-40s %9.2f us %7.1f GB/s read\n", what, time * 1e6,
               static_cast<double>(rows * columns) * 4e-9 / time);
 }
 
-void parts() {
+void tile_parts() {
   const GemmFamily& f = gemm_family(DType::f32);
   std::printf("%d x %d tile\n", f.mr, f.nr);
   tiles("sums dropped, L1", 256, 1, 1, f.nr, 0);
@@ -219,6 +230,10 @@ void parts() {
   }
   tiles("C in L2, rows 4096 bytes apart", 384, 20, 12, 1024, 1);
   tiles("C in L3, rows 8192 bytes apart", 384, 140, 12, 2048, 1);
+}
+
+void packings() {
+  const GemmFamily& f = gemm_family(DType::f32);
   packing("pack A, rows, 512 x 512", 512, 512, f.a_panel, f.mr, false, 512);
   packing("pack A, columns, 512 x 512", 512, 512, f.a_panel, f.mr, true, 512);
   packing("pack B, rows, 512 x 512", 512, 512, f.nr, f.nr, true, 32);
@@ -232,14 +247,14 @@ void parts() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc >= 2 && !std::strcmp(argv[1], "parts")) {
+  if (argc >= 2 && (!std::strcmp(argv[1], "tiles") || !std::strcmp(argv[1], "packing"))) {
     set_num_threads(1);
     const LaunchScope scope;
-    parts();
+    argv[1][0] == 't' ? tile_parts() : packings();
     return 0;
   }
   if (argc < 4) {
-    std::fprintf(stderr, "usage: bench_gemm parts | M K N [nn|nt|tn|tt [threads]]\n");
+    std::fprintf(stderr, "usage: bench_gemm tiles | packing | M K N [nn|nt|tn|tt [threads]]\n");
     return 2;
   }
   set_num_threads(argc > 5 ? std::atoi(argv[5]) : 1);

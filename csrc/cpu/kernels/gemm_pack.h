@@ -51,9 +51,7 @@ static void pack_rows(const GemmPack& p) {
     int i = 0;
     for (; i < whole; i += L) store(dst + i, load_wide(src + i));
     if (i == p.panel) continue;
-    Vec<T> rest = {};
-    for (int lane = 0; i + lane < p.width; ++lane) rest[lane] = widen(src[i + lane]);
-    store(dst + i, rest);
+    store(dst + i, load_wide_n(src + i, p.width - i));
     for (i += L; i < p.panel; i += L) store(dst + i, Vec<T>{});
   }
 }

@@ -74,4 +74,14 @@ FASTNN_INLINE vf load_wide(const f16* p) {
 #endif
 }
 
+// n < kLanes elements; the other lanes are 0.
+FASTNN_INLINE vf load_wide_n(const float* p, int n) { return load_n(p, n); }
+FASTNN_INLINE vd load_wide_n(const double* p, int n) { return load_n(p, n); }
+template <class Src>
+FASTNN_INLINE vf load_wide_n(const Src* p, int n) {
+  vf v{};
+  for (int i = 0; i < n; ++i) v[i] = widen(p[i]);
+  return v;
+}
+
 }  // namespace fastnn::FASTNN_ISA_NS
