@@ -9,6 +9,11 @@ bool prefers_direct(const Correlation& c);
 size_t correlate_direct_workspace(const Correlation& c);
 void correlate_direct(const Correlation& c, void* workspace);
 
+// Filters side by side: many filters.
+bool prefers_filters(const Correlation& c);
+size_t correlate_filters_workspace(const Correlation& c);
+void correlate_filters(const Correlation& c, void* workspace);
+
 // The gradient of the weight, for kernels of more than one tap.
 bool weight_prefers_direct(const Correlation& c);
 size_t correlate_weight_direct_workspace(const Correlation& c);

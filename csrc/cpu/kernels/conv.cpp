@@ -3,6 +3,7 @@
 
 #include "cpu/kernels/conv_bias.h"
 #include "cpu/kernels/conv_direct.h"
+#include "cpu/kernels/conv_filters.h"
 #include "cpu/kernels/conv_pack.h"
 
 namespace fastnn {
@@ -16,7 +17,7 @@ static constexpr ConvPackers packers() {
 
 const ConvKernels* conv_kernels() {
   static constexpr ConvKernels kernels{packers<float>(), packers<double>(), direct<float>(),
-                                       direct<double>()};
+                                       direct<double>(), filters<float>()};
   return &kernels;
 }
 

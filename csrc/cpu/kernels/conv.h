@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cpu/kernels/conv_direct_table.h"
+#include "cpu/kernels/conv_filters_table.h"
 #include "cpu/kernels/isa_table.h"
 #include "fastnn/dtype.h"
 
@@ -53,6 +54,7 @@ struct ConvKernels {
   ConvPackers f64;
   ConvDirect direct_f32;
   ConvDirect direct_f64;
+  ConvFilters filters;  // float32
 };
 
 FASTNN_KERNELS(ConvKernels, conv_kernels)

@@ -1,0 +1,282 @@
+// Correlations of many filters. A task computes some filters for some pixels: whole images, or a
+// band of rows of one. It takes the channels in blocks: their planes are copied with zeros around
+// them, and stay in the second-level cache; a panel of the weight, for as many filters as fill two
+// vectors, is packed and stays in the first; every tile of pixels then adds its products to sums
+// that wait in scratch for the next block. The result is written once, with bias and activation.
+#include <algorithm>
+
+#include "cpu/conv_direct.h"
+#include "cpu/gemm_core.h"
+#include "cpu/gemm_plan.h"
+#include "cpu/kernels/conv.h"
+#include "fastnn/isa.h"
+
+namespace fastnn {
+
+namespace {
+
+constexpr int64_t kPixels = 800;       // of a task: enough to be worth the packing of weights
+constexpr int64_t kLeastPixels = 196;  // where there would be too few tasks
+constexpr int64_t kPanels = 4;         // of filters of a task, which share the planes
+constexpr double kTaskWork = 2e6;      // multiply-adds
+constexpr double kTasks = 16;
+
+struct FilterPlan {
+  const Correlation& c;
+  const ConvFilters& kernels;
+  int64_t panel, panels;  // filters side by side; so many of these in a group
+  int64_t block, blocks;  // channels that are summed before the sums are stored
+  int64_t low_y, low_x;   // image coordinates of output pixel (0, 0)'s first row and column
+  int64_t span_y, width;  // rows that the taps of a pixel reach over; columns of a plane
+  int64_t bands, rows;    // of an image (1 when images are whole)
+  int64_t images;         // of a task (1 when there are bands)
+  int64_t panel_groups, pixel_groups;
+  int64_t plane;  // values of one channel
+  int64_t offset_bytes, plane_bytes, weight_bytes, sum_bytes, bias_bytes, scratch_each;
+
+  explicit FilterPlan(const Correlation& correlation)
+      : c(correlation), kernels(active_conv_kernels().filters) {
+    panel = std::min(2 * kernels.lanes, static_cast<int>(round_up(c.out, kernels.lanes)));
+    panels = ceil_div(c.out, panel);
+    const int64_t chain = std::clamp<int64_t>(cache_sizes().l1d / 2 / (panel * kElem), 96, 384);
+    blocks = ceil_div(c.in * c.taps(), chain);
+    block = ceil_div(c.in, std::min(blocks, c.in));
+    blocks = ceil_div(c.in, block);
+    const ConvAxis &y = c.axis[1], &x = c.axis[2];
+    span_y = (y.taps - 1) * std::abs(y.tap_step) + 1;
+    width = (x.out - 1) * x.step + (x.taps - 1) * std::abs(x.tap_step) + 1;
+    low_y = y.origin + std::min<int64_t>(0, (y.taps - 1) * y.tap_step);
+    low_x = x.origin + std::min<int64_t>(0, (x.taps - 1) * x.tap_step);
+    cut();
+    lay_out();
+  }
+
+  int64_t plane_rows(int64_t out_rows) const { return (out_rows - 1) * c.axis[1].step + span_y; }
+  int64_t tasks() const { return c.groups * panel_groups * pixel_groups; }
+  int64_t tap(int64_t channel, int64_t ky, int64_t kx) const {
+    const int64_t y = c.axis[1].origin + ky * c.axis[1].tap_step - low_y;
+    const int64_t x = c.axis[2].origin + kx * c.axis[2].tap_step - low_x;
+    return channel * plane + y * width + x;
+  }
+
+  static constexpr int64_t kElem = 4;
+
+ private:
+  // Pixels and filters of a task: functions of the shape alone.
+  void cut() {
+    const double work = static_cast<double>(c.batch * c.pixels()) *
+                        static_cast<double>(c.groups * c.out) *
+                        static_cast<double>(c.in * c.taps());
+    const auto wanted = static_cast<int64_t>(std::clamp(work / kTaskWork, 1.0, kTasks));
+    const auto group_panels = [&](int64_t most) { panel_groups = ceil_div(panels, most); };
+    cut_pixels(kPixels);
+    group_panels(kPanels);
+    if (tasks() < wanted) group_panels(2);
+    if (tasks() < wanted) group_panels(1);
+    if (tasks() < wanted) cut_pixels(kLeastPixels * 2);
+    if (tasks() < wanted) cut_pixels(kLeastPixels);
+  }
+  void cut_pixels(int64_t limit) {
+    const int64_t out_rows = c.axis[1].out, pixels = c.pixels();
+    bands = std::min(out_rows, ceil_div(pixels, limit));
+    rows = ceil_div(out_rows, bands);
+    bands = ceil_div(out_rows, rows);
+    images =
+        bands > 1 ? 1 : ceil_div(c.batch, ceil_div(c.batch, std::max<int64_t>(1, limit / pixels)));
+    pixel_groups = bands * ceil_div(c.batch, images);
+  }
+  void lay_out() {
+    const int64_t most = ceil_div(panels, panel_groups);
+    // A row is copied in whole vectors, which may go over its end.
+    plane = round_up(images * plane_rows(rows) * width + kernels.lanes, 16);
+    if (plane % 32 == 0) plane += 16;  // neighbouring channels fall on different cache sets
+    offset_bytes = round_up(block * c.taps() * 8, 64);
+    plane_bytes = round_up((block + kernels.lanes) * plane * kElem, 64);
+    weight_bytes = block * c.taps() * panel * kElem;
+    sum_bytes = most * images * rows * c.axis[2].out * panel * kElem;
+    bias_bytes = most * panel * kElem;
+    scratch_each = round_up(plane_bytes + weight_bytes + sum_bytes + bias_bytes, 64);
+  }
+};
+
+class FilterRun {
+ public:
+  FilterRun(const FilterPlan& plan, void* workspace)
+      : p_(plan), c_(plan.c), offset_(static_cast<int64_t*>(workspace)) {
+    scratch_ = static_cast<char*>(workspace) + p_.offset_bytes;
+  }
+
+  void all() {
+    int64_t* offset = offset_;
+    for (int64_t i = 0; i < p_.block; ++i)
+      for (int64_t y = 0; y < c_.axis[1].taps; ++y)
+        for (int64_t x = 0; x < c_.axis[2].taps; ++x) *offset++ = p_.tap(i, y, x);
+    parallel_for(p_.tasks(), [&](int64_t i, int worker) {
+      Task t;
+      const int64_t filters = i % p_.panel_groups, group = i / p_.panel_groups / p_.pixel_groups;
+      const int64_t pixels = i / p_.panel_groups % p_.pixel_groups;
+      t.group = group;
+      t.panel0 = filters * p_.panels / p_.panel_groups;
+      t.panel1 = (filters + 1) * p_.panels / p_.panel_groups;
+      t.image = pixels / p_.bands * p_.images;
+      t.images = std::min(p_.images, c_.batch - t.image);
+      t.row = pixels % p_.bands * p_.rows;
+      t.rows = std::min(p_.rows, c_.axis[1].out - t.row);
+      t.planes = scratch_ + worker * p_.scratch_each;
+      t.weight = t.planes + p_.plane_bytes;
+      t.sum = t.weight + p_.weight_bytes;
+      t.bias = t.sum + p_.sum_bytes;
+      run(t);
+    });
+  }
+
+ private:
+  struct Task {
+    int64_t group, panel0, panel1, image, images, row, rows;
+    char *planes, *weight, *sum, *bias;
+    int64_t pixels(const Correlation& c) const { return images * rows * c.axis[2].out; }
+  };
+
+  void run(const Task& t) const {
+    for (int64_t block = 0; block < p_.blocks; ++block) {
+      const int64_t channel = block * p_.block, channels = std::min(p_.block, c_.in - channel);
+      for (int64_t i = 0; i < t.images; ++i) copy_planes(t, i, t.group * c_.in + channel, channels);
+      for (int64_t j = t.panel0; j < t.panel1; ++j) {
+        pack_weight(t, j, channel, channels);
+        add_products(t, channels * c_.taps(), j, block == 0);
+      }
+    }
+    if (c_.bias) fetch_bias(t);
+    for (int64_t j = t.panel0; j < t.panel1; ++j)
+      for (int64_t i = 0; i < t.images; ++i) write(t, i, j);
+  }
+
+  char* sums(const Task& t, int64_t j) const {
+    return t.sum + (j - t.panel0) * t.pixels(c_) * p_.panel * FilterPlan::kElem;
+  }
+  // Vectors that panel j's filters fill, in values.
+  int64_t lanes(int64_t j) const {
+    return round_up(std::min(p_.panel, c_.out - j * p_.panel), p_.kernels.lanes);
+  }
+
+  void copy_planes(const Task& t, int64_t image, int64_t channel, int64_t channels) const {
+    const ConvImageView& v = c_.image;
+    const int64_t rows = p_.plane_rows(t.rows), y0 = p_.low_y + t.row * c_.axis[1].step;
+    char* dst = t.planes + image * rows * p_.width * FilterPlan::kElem;
+    const char* data = v.data + ((t.image + image) * v.n + channel * v.c) * c_.elem();
+    const ConvPlanes planes{
+        data, c_.dtype, v.c,      v.axis[1], v.axis[2], c_.axis[1].size, c_.axis[2].size, y0,
+        rows, p_.low_x, p_.width, channels,  dst,       p_.plane};
+    p_.kernels.planes(planes);
+  }
+
+  // [channel][tap][filter]
+  void pack_weight(const Task& t, int64_t j, int64_t channel, int64_t channels) const {
+    const ConvWeightView& w = c_.weight;
+    const int64_t filter = j * p_.panel, taps = c_.taps();
+    const char* data = w.data + (t.group * w.group + filter * w.o + channel * w.c) * c_.elem();
+    const int width = static_cast<int>(std::min(p_.panel, c_.out - filter));
+    const int panel = static_cast<int>(lanes(j));
+    const ConvAxis &y = c_.axis[1], &x = c_.axis[2];
+    const bool adjacent =
+        w.c == taps && (x.taps == 1 || w.axis[2] == 1) && (y.taps == 1 || w.axis[1] == x.taps);
+    if (adjacent) {
+      gemm_family(c_.dtype).pack({t.weight, panel, data, c_.dtype, w.o, 1, width, channels * taps});
+      return;
+    }
+    const ConvFilter f{
+        data, c_.dtype, w.o, w.c, {0, w.axis[1], w.axis[2]}, channels, {1, y.taps, x.taps}, false};
+    active_conv_kernels().f32.filter(f, {t.weight, panel, width, 0, 0, channels * taps, 0});
+  }
+
+  // All tiles of pixels of the task.
+  void add_products(const Task& t, int64_t taps, int64_t j, bool first) const {
+    const ConvAxis& x = c_.axis[2];
+    ConvFilterTile tile{};
+    tile.vectors = static_cast<int>(lanes(j) / p_.kernels.lanes);
+    tile.step = static_cast<int>(x.step);
+    tile.offset = offset_;
+    tile.taps = taps;
+    tile.weight = t.weight;
+    tile.first = first;
+    const int64_t limit = p_.kernels.pixels;
+    const int64_t columns = ceil_div(x.out, limit);
+    const bool pair = tile.vectors == 1 || x.out <= limit / 2;
+    const int64_t rows = t.images * t.rows, panel = lanes(j);
+    tile.sum_group = x.out * panel;
+    for (int64_t row = 0; row < rows; row += tile.groups) {
+      tile.groups = pair && row + 1 < rows ? 2 : 1;
+      const int64_t at = row_offset(t, row);
+      if (tile.groups == 2) tile.x_group = row_offset(t, row + 1) - at;
+      for (int64_t i = 0; i < columns; ++i) {
+        const int64_t begin = i * x.out / columns, end = (i + 1) * x.out / columns;
+        tile.pixels = static_cast<int>(end - begin);
+        tile.x = t.planes + (at + begin * x.step) * FilterPlan::kElem;
+        tile.sum = sums(t, j) + (row * x.out + begin) * panel * FilterPlan::kElem;
+        p_.kernels.tile(tile);
+      }
+    }
+  }
+  int64_t row_offset(const Task& t, int64_t row) const {
+    return (row / t.rows * p_.plane_rows(t.rows) + row % t.rows * c_.axis[1].step) * p_.width;
+  }
+
+  void fetch_bias(const Task& t) const {
+    const int64_t first = t.panel0 * p_.panel;
+    const int64_t count = std::min(t.panel1 * p_.panel, c_.out) - first;
+    std::fill_n(t.bias, (t.panel1 - t.panel0) * p_.panel * FilterPlan::kElem, char{0});
+    const TensorView& b = c_.bias;
+    const char* data = b.ptr<char>() + (t.group * c_.out + first) * b.stride[0] *
+                                           static_cast<int64_t>(size_of(b.dtype));
+    gemm_family(c_.dtype).pack({t.bias, 1, data, b.dtype, 0, b.stride[0], 1, count});
+  }
+
+  void write(const Task& t, int64_t image, int64_t j) const {
+    const ConvImageView& v = c_.result;
+    const int64_t x = c_.axis[2].out, panel = lanes(j), filter = j * p_.panel;
+    ConvFilterOut f{};
+    f.panel = panel;
+    f.filters = static_cast<int>(std::min(p_.panel, c_.out - filter));
+    f.activation = c_.activation;
+    f.dtype = c_.dtype;
+    f.out_pixel = v.axis[2];
+    f.out_filter = v.c;
+    if (c_.bias) f.bias = t.bias + (j - t.panel0) * p_.panel * FilterPlan::kElem;
+    const bool follow = x == 1 ? false : v.axis[1] == x * v.axis[2];
+    const int64_t runs = follow ? 1 : t.rows;
+    f.pixels = t.rows / runs * x;
+    for (int64_t r = 0; r < runs; ++r) {
+      f.sum = sums(t, j) + (image * t.rows + r) * x * panel * FilterPlan::kElem;
+      f.out = v.data + ((t.image + image) * v.n + (t.group * c_.out + filter) * v.c +
+                        (t.row + r) * v.axis[1]) *
+                           c_.elem();
+      p_.kernels.finish(f);
+    }
+  }
+
+  const FilterPlan& p_;
+  const Correlation& c_;
+  int64_t* offset_;
+  char* scratch_;
+};
+
+}  // namespace
+
+bool prefers_filters(const Correlation& c) {
+  return c.axis[0].out == 1 && c.axis[0].taps == 1 && c.axis[0].size == 1 &&
+         c.axis[0].origin == 0 && c.dtype != DType::f64 && c.taps() > 1 && c.in > 0 &&
+         c.batch > 0 && c.pixels() > 0 && c.axis[2].step <= 2 &&
+         c.out >= active_conv_kernels().filters.lanes && c.in >= 8;
+}
+
+size_t correlate_filters_workspace(const Correlation& c) {
+  const FilterPlan p(c);
+  return static_cast<size_t>(p.offset_bytes + p.scratch_each * max_workers());
+}
+
+void correlate_filters(const Correlation& c, void* workspace) {
+  const FilterPlan plan(c);
+  FilterRun(plan, workspace).all();
+}
+
+}  // namespace fastnn

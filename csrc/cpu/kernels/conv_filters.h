@@ -1,0 +1,222 @@
+// The kernels of conv_filters_table.h.
+#pragma once
+
+#include "cpu/kernels/conv_filters_table.h"
+#include "cpu/kernels/gemm_pack.h"
+#include "cpu/kernels/gemm_tile.h"
+#include "cpu/kernels/lanes.h"
+
+namespace fastnn::FASTNN_ISA_NS {
+
+// ---- Sums ----
+
+template <class T, int S, int NV, int G, int R>
+static void filter_tile(const ConvFilterTile& t) {
+  constexpr int L = kLanes<T>;
+  const T* x = static_cast<const T*>(t.x);
+  const T* w = static_cast<const T*>(t.weight);
+  const int64_t *offset = t.offset, *const end = offset + t.taps;
+  Vec<T> acc[G][R][NV] = {};
+#pragma GCC unroll 1
+  for (; offset < end; ++offset, w += NV * L) {
+    const T* at = x + *offset;
+    Vec<T> v[NV];
+    FASTNN_UNROLL for (int j = 0; j < NV; ++j) v[j] = load(w + j * L);
+    FASTNN_UNROLL for (int g = 0; g < G; ++g) {
+      FASTNN_UNROLL for (int r = 0; r < R; ++r) {
+        const Vec<T> pixel = splat(at[r * S]);
+        FASTNN_UNROLL for (int j = 0; j < NV; ++j) acc[g][r][j] = fma(pixel, v[j], acc[g][r][j]);
+      }
+      at += t.x_group;
+    }
+  }
+  T* sum = static_cast<T*>(t.sum);
+  FASTNN_UNROLL for (int g = 0; g < G; ++g) {
+    T* to = sum + g * t.sum_group;
+    FASTNN_UNROLL for (int r = 0; r < R; ++r) {
+      FASTNN_UNROLL for (int j = 0; j < NV; ++j, to += L)
+          store(to, t.first ? acc[g][r][j] : load(to) + acc[g][r][j]);
+    }
+  }
+}
+
+using FilterFn = void (*)(const ConvFilterTile&);
+struct FilterTable {
+  FilterFn fn[2][2][2][kRows];  // step, vectors, groups, pixels
+};
+template <class T, int S, int NV, int G, int R>
+constexpr void fill_filters(FilterTable& table) {
+  if constexpr (R > 0) {
+    table.fn[S - 1][NV - 1][G - 1][R - 1] = &filter_tile<T, S, NV, G, R>;
+    fill_filters<T, S, NV, G, R - 1>(table);
+  }
+}
+template <class T, int S>
+constexpr void fill_steps(FilterTable& table) {
+  fill_filters<T, S, 2, 1, kRows>(table);
+  fill_filters<T, S, 2, 2, kRows / 2>(table);
+  fill_filters<T, S, 1, 1, kRows>(table);
+  fill_filters<T, S, 1, 2, kRows>(table);
+}
+template <class T>
+constexpr FilterTable make_filter_table() {
+  FilterTable table{};
+  fill_steps<T, 1>(table);
+  fill_steps<T, 2>(table);
+  return table;
+}
+template <class T>
+static void run_filter_tile(const ConvFilterTile& t) {
+  static constexpr FilterTable table = make_filter_table<T>();
+  table.fn[t.step - 1][t.vectors - 1][t.groups - 1][t.pixels - 1](t);
+}
+
+// ---- Planes ----
+
+template <class T, class Src>
+FASTNN_INLINE Vec<T> load_channels(const Src* src, int64_t n) {
+  if (n >= kLanes<T>) return load_wide(src);
+  Vec<T> v{};
+  for (int64_t i = 0; i < n; ++i) v[i] = widen(src[i]);
+  return v;
+}
+
+// Up to a vector of adjacent channels: squares are transposed.
+template <class T, class Src>
+static void transpose_planes(const ConvPlanes& p, const Src* data, int64_t channels, T* out) {
+  constexpr int L = kLanes<T>;
+  for (int64_t r = 0; r < p.rows; ++r, out += p.width) {
+    const int64_t y = p.y0 + r;
+    const bool in_image = y >= 0 && y < p.size_y;
+    const Src* row = data + (in_image ? y * p.stride_y : 0);
+    for (int64_t x = 0; x < p.width; x += L) {
+      const int64_t n = at_most(p.width - x, L);
+      Vec<T> v[L];
+#pragma GCC unroll 16
+      for (int i = 0; i < L; ++i) {
+        const int64_t at = p.x0 + x + i;
+        v[i] = in_image && i < n && at >= 0 && at < p.size_x
+                   ? load_channels<T>(row + at * p.stride_x, channels)
+                   : Vec<T>{};
+      }
+      transpose<T>(v);
+#pragma GCC unroll 16
+      for (int i = 0; i < L; ++i) {
+        if (i < channels) store_some<T>(out + i * p.dst_channel + x, v[i], n);
+      }
+    }
+  }
+}
+
+// Adjacent pixels: vectors of a row, the last one first, because it may go over the row's end.
+template <class T>
+static void copy_rows(const ConvPlanes& p) {
+  constexpr int L = kLanes<T>;
+  for (int64_t x = (p.width - 1) / L * L; x >= 0; x -= L) {
+    const auto inside = lanes_inside<T>(p.x0 + x, p.size_x);
+    const T* plane = static_cast<const T*>(p.data) + p.x0 + x;
+    T* out = static_cast<T*>(p.dst) + x;
+    for (int64_t c = 0; c < p.channels; ++c, plane += p.stride_c, out += p.dst_channel)
+      for (int64_t r = 0; r < p.rows; ++r) {
+        const int64_t y = p.y0 + r;
+        const bool in_image = y >= 0 && y < p.size_y;
+        store(out + r * p.width,
+              in_image ? load_range<T>(plane + y * p.stride_y, inside, T(0)) : Vec<T>{});
+      }
+  }
+}
+
+template <class T, class Src>
+static void planes_from(const ConvPlanes& p) {
+  const Src* data = static_cast<const Src*>(p.data);
+  T* out = static_cast<T*>(p.dst);
+  if (p.stride_c == 1 && p.stride_x != 1) {
+    for (int64_t c = 0; c < p.channels; c += kLanes<T>)
+      transpose_planes<T, Src>(p, data + c, at_most(p.channels - c, kLanes<T>),
+                               out + c * p.dst_channel);
+    return;
+  }
+  if constexpr (sizeof(Src) == sizeof(T))
+    if (p.stride_x == 1) return copy_rows<T>(p);
+  for (int64_t c = 0; c < p.channels; ++c)
+    for (int64_t r = 0; r < p.rows; ++r) {
+      const int64_t y = p.y0 + r;
+      const bool in_image = y >= 0 && y < p.size_y;
+      T* row = out + c * p.dst_channel + r * p.width;
+      for (int64_t x = 0; x < p.width; ++x) {
+        const int64_t at = p.x0 + x;
+        row[x] = in_image && at >= 0 && at < p.size_x
+                     ? widen(data[c * p.stride_c + y * p.stride_y + at * p.stride_x])
+                     : T(0);
+      }
+    }
+}
+
+template <class T>
+static void copy_planes(const ConvPlanes& p) {
+  if (p.dtype == DType::bf16) return planes_from<T, bf16>(p);
+  if (p.dtype == DType::f16) return planes_from<T, f16>(p);
+  planes_from<T, float>(p);
+}
+
+// ---- Results ----
+
+template <class T>
+static void finish_pixels(const ConvFilterOut& f, T* sum, int pixels, void* out) {
+  constexpr int L = kLanes<T>;
+  if (f.dtype == DType::f32 && f.out_pixel == 1) {
+    for (int o = 0; o < f.filters; o += L) {
+      Vec<T> v[L];
+#pragma GCC unroll 16
+      for (int i = 0; i < L; ++i) v[i] = i < pixels ? load(sum + i * f.panel + o) : Vec<T>{};
+      transpose<T>(v);
+      T* to = static_cast<T*>(out) + o * f.out_filter;
+      const int n = f.filters - o < L ? f.filters - o : L;
+#pragma GCC unroll 16
+      for (int i = 0; i < L; ++i) {
+        if (i < n)
+          pixels == L ? store(to + i * f.out_filter, v[i])
+                      : store_n(to + i * f.out_filter, v[i], pixels);
+      }
+    }
+    return;
+  }
+  if (f.dtype == DType::f32 && f.out_filter == 1) {
+    T* to = static_cast<T*>(out);
+    for (int i = 0; i < pixels; ++i, sum += f.panel, to += f.out_pixel) {
+      int o = 0;
+      for (; o + L <= f.filters; o += L) store(to + o, load(sum + o));
+      if (o < f.filters) store_n(to + o, load(sum + o), f.filters - o);
+    }
+    return;
+  }
+  const GemmFinish g{sum, f.panel, pixels,      f.filters,   Activation::none,
+                     out, f.dtype, f.out_pixel, f.out_filter};
+  finish<T>(g);
+}
+
+template <class T>
+static void finish_filters(const ConvFilterOut& f) {
+  constexpr int L = kLanes<T>;
+  T* sum = static_cast<T*>(f.sum);
+  char* out = static_cast<char*>(f.out);
+  const int64_t step = L * f.out_pixel * (f.dtype == DType::f32 ? 4 : 2);
+  for (int64_t p = 0; p < f.pixels; p += L, sum += L * f.panel, out += step) {
+    const int pixels = f.pixels - p < L ? static_cast<int>(f.pixels - p) : L;
+    for (int i = 0; i < pixels; ++i) {
+      T* row = sum + i * f.panel;
+      if (f.bias)
+        for (int o = 0; o < f.panel; o += L)
+          store(row + o, load(row + o) + load(static_cast<const T*>(f.bias) + o));
+      activate<T>(f.activation, row, static_cast<int>(f.panel));
+    }
+    finish_pixels<T>(f, sum, pixels, out);
+  }
+}
+
+template <class T>
+static constexpr ConvFilters filters() {
+  return {kLanes<T>, kRows, &run_filter_tile<T>, &copy_planes<T>, &finish_filters<T>};
+}
+
+}  // namespace fastnn::FASTNN_ISA_NS
