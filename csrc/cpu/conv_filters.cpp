@@ -1,8 +1,9 @@
 // Correlations of many filters. A task computes some filters for some pixels: whole images, or a
 // band of rows of one. It takes the channels in blocks: their planes are copied with zeros around
 // them, and stay in the second-level cache; a panel of the weight, for as many filters as fill two
-// vectors, is packed and stays in the first; every tile of pixels then adds its products to sums
-// that wait in scratch for the next block. The result is written once, with bias and activation.
+// vectors, is packed (once for all tasks where several need it) and stays in the first; every tile
+// of pixels then adds its products to sums that wait in scratch for the next block. The result is
+// written once, with bias and activation.
 #include <algorithm>
 
 #include "cpu/conv_direct.h"
@@ -26,13 +27,17 @@ struct FilterPlan {
   const ConvFilters& kernels;
   int64_t panel, panels;  // filters side by side; so many of these in a group
   int64_t block, blocks;  // channels that are summed before the sums are stored
+  bool chunks;            // channels are adjacent, and stay so: a vector of them at each pixel
+  int64_t unit;           // values of a pixel of a plane
   int64_t low_y, low_x;   // image coordinates of output pixel (0, 0)'s first row and column
   int64_t span_y, width;  // rows that the taps of a pixel reach over; columns of a plane
   int64_t bands, rows;    // of an image (1 when images are whole)
   int64_t images;         // of a task (1 when there are bands)
   int64_t panel_groups, pixel_groups;
-  int64_t plane;  // values of one channel
-  int64_t offset_bytes, plane_bytes, weight_bytes, sum_bytes, bias_bytes, scratch_each;
+  int64_t plane;      // values of one channel
+  bool share_weight;  // several tasks need each panel
+  int64_t shared_bytes, offset_bytes, plane_bytes, weight_bytes, sum_bytes, bias_bytes,
+      scratch_each;
 
   explicit FilterPlan(const Correlation& correlation)
       : c(correlation), kernels(active_conv_kernels().filters) {
@@ -41,6 +46,9 @@ struct FilterPlan {
     const int64_t chain = std::clamp<int64_t>(cache_sizes().l1d / 2 / (panel * kElem), 96, 384);
     blocks = ceil_div(c.in * c.taps(), chain);
     block = ceil_div(c.in, std::min(blocks, c.in));
+    chunks = c.image.c == 1 && c.image.axis[2] != 1;
+    unit = chunks ? kernels.lanes : 1;
+    block = std::min(c.in, round_up(block, unit));
     blocks = ceil_div(c.in, block);
     const ConvAxis &y = c.axis[1], &x = c.axis[2];
     span_y = (y.taps - 1) * std::abs(y.tap_step) + 1;
@@ -56,7 +64,7 @@ struct FilterPlan {
   int64_t tap(int64_t channel, int64_t ky, int64_t kx) const {
     const int64_t y = c.axis[1].origin + ky * c.axis[1].tap_step - low_y;
     const int64_t x = c.axis[2].origin + kx * c.axis[2].tap_step - low_x;
-    return channel * plane + y * width + x;
+    return channel / unit * plane * unit + (y * width + x) * unit + channel % unit;
   }
 
   static constexpr int64_t kElem = 4;
@@ -92,7 +100,10 @@ struct FilterPlan {
     if (plane % 32 == 0) plane += 16;  // neighbouring channels fall on different cache sets
     offset_bytes = round_up(block * c.taps() * 8, 64);
     plane_bytes = round_up((block + kernels.lanes) * plane * kElem, 64);
-    weight_bytes = block * c.taps() * panel * kElem;
+    share_weight = pixel_groups > 1;
+    const int64_t panel_bytes = c.taps() * panel * kElem;
+    shared_bytes = share_weight ? c.groups * panels * c.in * panel_bytes : 0;
+    weight_bytes = share_weight ? 0 : block * panel_bytes;
     sum_bytes = most * images * rows * c.axis[2].out * panel * kElem;
     bias_bytes = most * panel * kElem;
     scratch_each = round_up(plane_bytes + weight_bytes + sum_bytes + bias_bytes, 64);
@@ -103,7 +114,8 @@ class FilterRun {
  public:
   FilterRun(const FilterPlan& plan, void* workspace)
       : p_(plan), c_(plan.c), offset_(static_cast<int64_t*>(workspace)) {
-    scratch_ = static_cast<char*>(workspace) + p_.offset_bytes;
+    shared_ = static_cast<char*>(workspace) + p_.offset_bytes;
+    scratch_ = shared_ + p_.shared_bytes;
   }
 
   void all() {
@@ -111,6 +123,11 @@ class FilterRun {
     for (int64_t i = 0; i < p_.block; ++i)
       for (int64_t y = 0; y < c_.axis[1].taps; ++y)
         for (int64_t x = 0; x < c_.axis[2].taps; ++x) *offset++ = p_.tap(i, y, x);
+    if (p_.share_weight)
+      parallel_for(c_.groups * p_.panels * p_.blocks, [&](int64_t i, int) {
+        const int64_t group = i / p_.blocks / p_.panels, j = i / p_.blocks % p_.panels;
+        pack_weight(group, j, i % p_.blocks, shared_weight(group, j, i % p_.blocks));
+      });
     parallel_for(p_.tasks(), [&](int64_t i, int worker) {
       Task t;
       const int64_t filters = i % p_.panel_groups, group = i / p_.panel_groups / p_.pixel_groups;
@@ -139,11 +156,14 @@ class FilterRun {
 
   void run(const Task& t) const {
     for (int64_t block = 0; block < p_.blocks; ++block) {
-      const int64_t channel = block * p_.block, channels = std::min(p_.block, c_.in - channel);
-      for (int64_t i = 0; i < t.images; ++i) copy_planes(t, i, t.group * c_.in + channel, channels);
+      for (int64_t i = 0; i < t.images; ++i) copy_planes(t, i, block);
       for (int64_t j = t.panel0; j < t.panel1; ++j) {
-        pack_weight(t, j, channel, channels);
-        add_products(t, channels * c_.taps(), j, block == 0);
+        const char* weight = t.weight;
+        if (p_.share_weight)
+          weight = shared_weight(t.group, j, block);
+        else
+          pack_weight(t.group, j, block, t.weight);
+        add_products(t, weight, j, block);
       }
     }
     if (c_.bias) fetch_bias(t);
@@ -151,6 +171,11 @@ class FilterRun {
       for (int64_t i = 0; i < t.images; ++i) write(t, i, j);
   }
 
+  int64_t channels(int64_t block) const { return std::min(p_.block, c_.in - block * p_.block); }
+  char* shared_weight(int64_t group, int64_t j, int64_t block) const {
+    return shared_ + ((group * p_.panels + j) * c_.in + block * p_.block) * c_.taps() * p_.panel *
+                         FilterPlan::kElem;
+  }
   char* sums(const Task& t, int64_t j) const {
     return t.sum + (j - t.panel0) * t.pixels(c_) * p_.panel * FilterPlan::kElem;
   }
@@ -159,46 +184,63 @@ class FilterRun {
     return round_up(std::min(p_.panel, c_.out - j * p_.panel), p_.kernels.lanes);
   }
 
-  void copy_planes(const Task& t, int64_t image, int64_t channel, int64_t channels) const {
+  void copy_planes(const Task& t, int64_t image, int64_t block) const {
+    const int64_t channel = t.group * c_.in + block * p_.block;
     const ConvImageView& v = c_.image;
     const int64_t rows = p_.plane_rows(t.rows), y0 = p_.low_y + t.row * c_.axis[1].step;
-    char* dst = t.planes + image * rows * p_.width * FilterPlan::kElem;
+    char* dst = t.planes + image * rows * p_.width * p_.unit * FilterPlan::kElem;
     const char* data = v.data + ((t.image + image) * v.n + channel * v.c) * c_.elem();
-    const ConvPlanes planes{
-        data, c_.dtype, v.c,      v.axis[1], v.axis[2], c_.axis[1].size, c_.axis[2].size, y0,
-        rows, p_.low_x, p_.width, channels,  dst,       p_.plane};
+    const ConvPlanes planes{data,
+                            c_.dtype,
+                            v.c,
+                            v.axis[1],
+                            v.axis[2],
+                            c_.axis[1].size,
+                            c_.axis[2].size,
+                            y0,
+                            rows,
+                            p_.low_x,
+                            p_.width,
+                            channels(block),
+                            dst,
+                            p_.plane * p_.unit,
+                            p_.chunks};
     p_.kernels.planes(planes);
   }
 
   // [channel][tap][filter]
-  void pack_weight(const Task& t, int64_t j, int64_t channel, int64_t channels) const {
+  void pack_weight(int64_t group, int64_t j, int64_t block, char* dst) const {
     const ConvWeightView& w = c_.weight;
     const int64_t filter = j * p_.panel, taps = c_.taps();
-    const char* data = w.data + (t.group * w.group + filter * w.o + channel * w.c) * c_.elem();
+    const char* data =
+        w.data + (group * w.group + filter * w.o + block * p_.block * w.c) * c_.elem();
     const int width = static_cast<int>(std::min(p_.panel, c_.out - filter));
     const int panel = static_cast<int>(lanes(j));
     const ConvAxis &y = c_.axis[1], &x = c_.axis[2];
     const bool adjacent =
         w.c == taps && (x.taps == 1 || w.axis[2] == 1) && (y.taps == 1 || w.axis[1] == x.taps);
     if (adjacent) {
-      gemm_family(c_.dtype).pack({t.weight, panel, data, c_.dtype, w.o, 1, width, channels * taps});
+      gemm_family(c_.dtype).pack(
+          {dst, panel, data, c_.dtype, w.o, 1, width, channels(block) * taps});
       return;
     }
     const ConvFilter f{
-        data, c_.dtype, w.o, w.c, {0, w.axis[1], w.axis[2]}, channels, {1, y.taps, x.taps}, false};
-    active_conv_kernels().f32.filter(f, {t.weight, panel, width, 0, 0, channels * taps, 0});
+        data, c_.dtype, w.o, w.c, {0, w.axis[1], w.axis[2]}, channels(block), {1, y.taps, x.taps},
+        false};
+    active_conv_kernels().f32.filter(f, {dst, panel, width, 0, 0, channels(block) * taps, 0});
   }
 
   // All tiles of pixels of the task.
-  void add_products(const Task& t, int64_t taps, int64_t j, bool first) const {
+  void add_products(const Task& t, const char* weight, int64_t j, int64_t block) const {
     const ConvAxis& x = c_.axis[2];
     ConvFilterTile tile{};
     tile.vectors = static_cast<int>(lanes(j) / p_.kernels.lanes);
     tile.step = static_cast<int>(x.step);
+    tile.vectors_apart = p_.chunks;
     tile.offset = offset_;
-    tile.taps = taps;
-    tile.weight = t.weight;
-    tile.first = first;
+    tile.taps = channels(block) * c_.taps();
+    tile.weight = weight;
+    tile.first = block == 0;
     const int64_t limit = p_.kernels.pixels;
     const int64_t columns = ceil_div(x.out, limit);
     const bool pair = tile.vectors == 1 || x.out <= limit / 2;
@@ -211,14 +253,15 @@ class FilterRun {
       for (int64_t i = 0; i < columns; ++i) {
         const int64_t begin = i * x.out / columns, end = (i + 1) * x.out / columns;
         tile.pixels = static_cast<int>(end - begin);
-        tile.x = t.planes + (at + begin * x.step) * FilterPlan::kElem;
+        tile.x = t.planes + (at + begin * x.step * p_.unit) * FilterPlan::kElem;
         tile.sum = sums(t, j) + (row * x.out + begin) * panel * FilterPlan::kElem;
         p_.kernels.tile(tile);
       }
     }
   }
   int64_t row_offset(const Task& t, int64_t row) const {
-    return (row / t.rows * p_.plane_rows(t.rows) + row % t.rows * c_.axis[1].step) * p_.width;
+    return (row / t.rows * p_.plane_rows(t.rows) + row % t.rows * c_.axis[1].step) * p_.width *
+           p_.unit;
   }
 
   void fetch_bias(const Task& t) const {
@@ -257,7 +300,7 @@ class FilterRun {
   const FilterPlan& p_;
   const Correlation& c_;
   int64_t* offset_;
-  char* scratch_;
+  char *shared_, *scratch_;
 };
 
 }  // namespace
@@ -271,7 +314,7 @@ bool prefers_filters(const Correlation& c) {
 
 size_t correlate_filters_workspace(const Correlation& c) {
   const FilterPlan p(c);
-  return static_cast<size_t>(p.offset_bytes + p.scratch_each * max_workers());
+  return static_cast<size_t>(p.offset_bytes + p.shared_bytes + p.scratch_each * max_workers());
 }
 
 void correlate_filters(const Correlation& c, void* workspace) {

@@ -42,12 +42,13 @@ static void filter_tile(const ConvFilterTile& t) {
 
 using FilterFn = void (*)(const ConvFilterTile&);
 struct FilterTable {
-  FilterFn fn[2][2][2][kRows];  // step, vectors, groups, pixels
+  FilterFn fn[4][2][2][kRows];  // step, vectors, groups, pixels
 };
 template <class T, int S, int NV, int G, int R>
 constexpr void fill_filters(FilterTable& table) {
   if constexpr (R > 0) {
-    table.fn[S - 1][NV - 1][G - 1][R - 1] = &filter_tile<T, S, NV, G, R>;
+    table.fn[S < kLanes<T> ? S - 1 : 1 + S / kLanes<T>][NV - 1][G - 1][R - 1] =
+        &filter_tile<T, S, NV, G, R>;
     fill_filters<T, S, NV, G, R - 1>(table);
   }
 }
@@ -63,12 +64,14 @@ constexpr FilterTable make_filter_table() {
   FilterTable table{};
   fill_steps<T, 1>(table);
   fill_steps<T, 2>(table);
+  fill_steps<T, kLanes<T>>(table);
+  fill_steps<T, 2 * kLanes<T>>(table);
   return table;
 }
 template <class T>
 static void run_filter_tile(const ConvFilterTile& t) {
   static constexpr FilterTable table = make_filter_table<T>();
-  table.fn[t.step - 1][t.vectors - 1][t.groups - 1][t.pixels - 1](t);
+  table.fn[t.step - 1 + 2 * t.vectors_apart][t.vectors - 1][t.groups - 1][t.pixels - 1](t);
 }
 
 // ---- Planes ----
@@ -81,31 +84,25 @@ FASTNN_INLINE Vec<T> load_channels(const Src* src, int64_t n) {
   return v;
 }
 
-// Up to a vector of adjacent channels: squares are transposed.
+// Adjacent channels stay so.
 template <class T, class Src>
-static void transpose_planes(const ConvPlanes& p, const Src* data, int64_t channels, T* out) {
+static void copy_chunks(const ConvPlanes& p) {
   constexpr int L = kLanes<T>;
-  for (int64_t r = 0; r < p.rows; ++r, out += p.width) {
-    const int64_t y = p.y0 + r;
-    const bool in_image = y >= 0 && y < p.size_y;
-    const Src* row = data + (in_image ? y * p.stride_y : 0);
-    for (int64_t x = 0; x < p.width; x += L) {
-      const int64_t n = at_most(p.width - x, L);
-      Vec<T> v[L];
-#pragma GCC unroll 16
-      for (int i = 0; i < L; ++i) {
-        const int64_t at = p.x0 + x + i;
-        v[i] = in_image && i < n && at >= 0 && at < p.size_x
-                   ? load_channels<T>(row + at * p.stride_x, channels)
-                   : Vec<T>{};
-      }
-      transpose<T>(v);
-#pragma GCC unroll 16
-      for (int i = 0; i < L; ++i) {
-        if (i < channels) store_some<T>(out + i * p.dst_channel + x, v[i], n);
-      }
+  const int64_t begin = at_most(at_least(-p.x0, 0), p.width);
+  const int64_t end = at_least(at_most(p.size_x - p.x0, p.width), begin);
+  for (int64_t c = 0; c < p.channels; c += L)
+    for (int64_t r = 0; r < p.rows; ++r) {
+      T* out = static_cast<T*>(p.dst) + c / L * p.dst_channel + r * p.width * L;
+      const int64_t y = p.y0 + r, n = at_most(p.channels - c, L);
+      const bool in_image = y >= 0 && y < p.size_y;
+      const Src* row = static_cast<const Src*>(p.data) + c + (in_image ? y * p.stride_y : 0);
+      int64_t x = 0;
+      for (; x < (in_image ? begin : p.width); ++x) store(out + x * L, Vec<T>{});
+      if (n == L)
+        for (; x < end; ++x) store(out + x * L, load_wide(row + (p.x0 + x) * p.stride_x));
+      for (; x < end; ++x) store(out + x * L, load_channels<T>(row + (p.x0 + x) * p.stride_x, n));
+      for (; x < p.width; ++x) store(out + x * L, Vec<T>{});
     }
-  }
 }
 
 // Adjacent pixels: vectors of a row, the last one first, because it may go over the row's end.
@@ -130,12 +127,7 @@ template <class T, class Src>
 static void planes_from(const ConvPlanes& p) {
   const Src* data = static_cast<const Src*>(p.data);
   T* out = static_cast<T*>(p.dst);
-  if (p.stride_c == 1 && p.stride_x != 1) {
-    for (int64_t c = 0; c < p.channels; c += kLanes<T>)
-      transpose_planes<T, Src>(p, data + c, at_most(p.channels - c, kLanes<T>),
-                               out + c * p.dst_channel);
-    return;
-  }
+  if (p.chunks) return copy_chunks<T, Src>(p);
   if constexpr (sizeof(Src) == sizeof(T))
     if (p.stride_x == 1) return copy_rows<T>(p);
   for (int64_t c = 0; c < p.channels; ++c)

@@ -15,7 +15,8 @@ namespace fastnn {
 struct ConvFilterTile {
   const void* x;
   int64_t x_group;  // from run to run
-  int step;         // from pixel to pixel: 1 or 2
+  int step;         // from pixel to pixel: 1 or 2, of neighbours or (adjacent channels) vectors
+  bool vectors_apart;
   int pixels, groups, vectors;
   const int64_t* offset;
   int64_t taps;
@@ -26,7 +27,9 @@ struct ConvFilterTile {
 };
 
 // Rows [y0, y0 + rows) and columns [x0, x0 + width) of the planes of some channels; what lies
-// outside of the image becomes 0. Up to a vector behind the last row may be overwritten.
+// outside of the image becomes 0. Up to a vector behind the last row may be overwritten. Or, with
+// `chunks`, for adjacent channels: a vector of channels at each pixel, and dst_channel from one
+// vector of channels to the next.
 struct ConvPlanes {
   const void* data;  // pixel (0, 0) of the first channel
   DType dtype;
@@ -34,6 +37,7 @@ struct ConvPlanes {
   int64_t y0, rows, x0, width, channels;
   void* dst;  // of the type of accumulation; rows are `width` apart
   int64_t dst_channel;
+  bool chunks;
 };
 
 // out = act(bias + sum) for `pixels` rows of sums, `panel` apart.
