@@ -61,12 +61,12 @@ void Operands::add(py::handle value, const char* op, const char* name) {
   ++count_;
 }
 
-DType Operands::result_type(int first) const {
+DType Operands::result_type(int first, DType real) const {
   bool has[3] = {};  // arrays, 0-d arrays, numbers
   DType type[3] = {};
   for (int k = first; k < count_; ++k) {
     const int rank = is_number_[k] ? 2 : views_[k].ndim ? 0 : 1;
-    const DType t = is_number_[k] && views_[k].dtype == DType::f64 ? DType::f32 : views_[k].dtype;
+    const DType t = is_number_[k] && views_[k].dtype == DType::f64 ? real : views_[k].dtype;
     type[rank] = has[rank] ? promote(type[rank], t) : t;
     has[rank] = true;
   }
@@ -130,6 +130,47 @@ void run_map(const ElementwiseParams& params, const TensorView& out, const Opera
   launch(elementwise, params, views);
 }
 
+// The dtype of the result and the one to compute in.
+struct MapTypes {
+  DType result, compute;
+};
+
+MapTypes types_of(MapOp op, DType promoted) {
+  const MapInfo& info = kMapInfo[static_cast<int>(op)];
+  const DType result = result_dtype(info, promoted);
+  DType compute = compute_type(info.kind == MapKind::test ? promoted : result);
+  if (compute == DType::i64 && info.kind == MapKind::test && !map_has_integers(op))
+    compute = DType::f32;
+  return {result, compute};
+}
+
+ElementwiseParams params_of(MapOp op, DType compute, const double* p) {
+  ElementwiseParams params{op, compute, {}};
+  for (int k = 0; k < kMapInfo[static_cast<int>(op)].params; ++k) params.p[k] = p[k];
+  return params;
+}
+
+}  // namespace
+
+NewArray map_new(MapOp op, const Operands& in, DType promoted, const double* p) {
+  const MapTypes types = types_of(op, promoted);
+  NewArray out = in.result(types.result, kMapInfo[static_cast<int>(op)].name);
+  run_map(params_of(op, types.compute, p), out.view, in);
+  return out;
+}
+
+void map_into(MapOp op, const TensorView& out, const Operands& in, DType promoted,
+              const double* p) {
+  const MapTypes types = types_of(op, promoted);
+  const char* name = kMapInfo[static_cast<int>(op)].name;
+  if (category(out.dtype) < category(types.result))
+    fail(ErrorKind::dtype, name, ": out has dtype ", name_of(out.dtype),
+         ", to which the result type ", name_of(types.result), " can't be cast");
+  run_map(params_of(op, types.compute, p), out, in);
+}
+
+namespace {
+
 // _core.NAME(inputs..., parameters..., out=None, dtype=None)
 py::object map(int id, const CallArgs& call) {
   const auto op = static_cast<MapOp>(id);
@@ -143,32 +184,24 @@ py::object map(int id, const CallArgs& call) {
 
   Operands in;
   for (int k = 0; k < info.arity; ++k) in.add(args[k], info.name, kInputNames[k]);
-  ElementwiseParams params{op, DType::f32, {}};
+  double p[kMaxMapParams];
   for (int k = 0; k < info.params; ++k) {
-    const py::handle p = args[info.arity + k];
-    if (!p || p.is_none()) fail(ErrorKind::value, info.name, ": parameter p", k, " is missing");
-    params.p[k] = p.cast<double>();
+    const py::handle value = args[info.arity + k];
+    if (!value || value.is_none())
+      fail(ErrorKind::value, info.name, ": parameter p", k, " is missing");
+    p[k] = value.cast<double>();
   }
   const py::handle out_arg = args[info.arity + kMaxMapParams],
                    dtype = args[info.arity + kMaxMapParams + 1];
-  DType promoted = dtype && !dtype.is_none() ? dtype_arg(dtype, info.name)
-                                             : in.result_type(info.kind == MapKind::choice ? 1 : 0);
-  const DType result = result_dtype(info, promoted);
-  params.compute = compute_type(info.kind == MapKind::test ? promoted : result);
-  if (params.compute == DType::i64 && info.kind == MapKind::test && !map_has_integers(op))
-    params.compute = DType::f32;
-
+  const DType promoted = dtype && !dtype.is_none()
+                             ? dtype_arg(dtype, info.name)
+                             : in.result_type(info.kind == MapKind::choice ? 1 : 0);
   if (out_arg && !out_arg.is_none()) {
     const Arg out = output_arg(out_arg, info.name, "out");
-    if (category(out.view.dtype) < category(result))
-      fail(ErrorKind::dtype, info.name, ": out has dtype ", name_of(out.view.dtype),
-           ", to which the result type ", name_of(result), " can't be cast");
-    run_map(params, out.view, in);
+    map_into(op, out.view, in, promoted, p);
     return out.keep;
   }
-  NewArray out = in.result(result, info.name);
-  run_map(params, out.view, in);
-  return std::move(out.array);
+  return std::move(map_new(op, in, promoted, p).array);
 }
 
 // ---- Activations by name ----------------------------------------------------------------------

@@ -3,6 +3,7 @@
 
 #include "bindings/activation.h"
 #include "bindings/convert.h"
+#include "bindings/gemm.h"
 
 namespace fastnn {
 
@@ -92,6 +93,21 @@ py::object gemm(py::handle a_in, py::handle b_in, py::handle bias_in, py::handle
 }
 
 }  // namespace
+
+NewArray gemm_new(const TensorView& a, const TensorView& b) {
+  const TensorView shape = product_shape(a, b);
+  NewArray c = new_array(a.dtype, shape.shape, shape.ndim);
+  run_op(gemm_forward, GemmParams{}, {a, b, c, TensorView{}});
+  return c;
+}
+
+void gemm_linear(const TensorView& x, const TensorView& w, const TensorView& bias,
+                 const TensorView& out) {
+  TensorView columns = w;
+  std::swap(columns.shape[0], columns.shape[1]);
+  std::swap(columns.stride[0], columns.stride[1]);
+  run_op(gemm_forward, GemmParams{}, {x, columns, out, bias});
+}
 
 void bind_gemm(py::module_& m) {
   m.def("gemm", &gemm, py::arg("a"), py::arg("b"), py::arg("bias") = py::none(),

@@ -16,7 +16,8 @@ class Operands {
   const TensorView& view(int k) const { return views_[k]; }
   // The dtype that PyTorch promotes operands [first, count) to: arrays count before 0-d arrays
   // before numbers.
-  DType result_type(int first = 0) const;
+  // `real` is the dtype of a Python float.
+  DType result_type(int first = 0, DType real = DType::f32) const;
   // A new array of the broadcast shape, in the memory order of the first operand that has all of
   // it.
   NewArray result(DType dtype, const char* op) const;
@@ -33,6 +34,12 @@ class Operands {
   Number numbers_[kMaxMapInputs];
   py::object keep_[kMaxMapInputs];
 };
+
+// The op of its operands, whose dtype (before the op's own rule) is `promoted`: as a new array, or
+// written to `out`. p: the op's parameters.
+NewArray map_new(MapOp op, const Operands& in, DType promoted, const double* p = nullptr);
+void map_into(MapOp op, const TensorView& out, const Operands& in, DType promoted,
+              const double* p = nullptr);
 
 // out[...] = in, broadcast and converted.
 void copy_into(const TensorView& out, const TensorView& in);

@@ -206,6 +206,29 @@ py::object wrap(int, const CallArgs& call) {
   return wrap_array(call.values[0]);
 }
 
+// item(tensor): the only element as a Python number.
+py::object item(int, const CallArgs& call) {
+  if (call.count != 1 || call.keywords) throw py::type_error("item() takes no arguments");
+  const Arg x = input_arg(tensor_arg(call.values[0], "item", "self")->data, "item", "self");
+  const int64_t n = x.view.numel();
+  if (n != 1)
+    fail(ErrorKind::runtime, "a Tensor with ", n, " elements cannot be converted to Scalar");
+  switch (x.view.dtype) {
+    case DType::f32:
+      return py::float_(*x.view.ptr<float>());
+    case DType::f64:
+      return py::float_(*x.view.ptr<double>());
+    case DType::i64:
+      return py::int_(*x.view.ptr<int64_t>());
+    case DType::b8:
+      return py::bool_(*x.view.ptr<bool>());
+    default: {
+      py::object value = x.keep.attr("item")();
+      return is_float(x.view.dtype) ? py::object(py::float_(value)) : value;
+    }
+  }
+}
+
 }  // namespace
 
 void bind_tensor(py::module_& m) {
@@ -214,6 +237,7 @@ void bind_tensor(py::module_& m) {
   if (!tensor_types.version || !tensor_types.base) throw py::error_already_set();
   m.attr("TensorBase") = py::handle(reinterpret_cast<PyObject*>(tensor_types.base));
   def_fast<wrap>(m, "wrap", 0, "wrap(array): a Tensor around an array, unchecked");
+  def_fast<item>(m, "item", 0, "The only element as a Python number.", "(self)");
   m.def("set_tensor_type", [](py::object type, py::object sync) {
     tensor_types.tensor = reinterpret_cast<PyTypeObject*>(type.release().ptr());
     tensor_types.sync_view = sync.release().ptr();

@@ -8,6 +8,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from . import _core
 from ._errors import DTypeError
 
 
@@ -101,6 +102,7 @@ def set_default_dtype(d: Any) -> None:
     if not d.is_floating_point:
         raise DTypeError(f"set_default_dtype: only floating-point dtypes are supported, got {d}")
     _default = d
+    _core.set_default_dtype(d.numpy)
 
 
 def of_scalar(value: Any) -> dtype:

@@ -191,14 +191,7 @@ class Tensor(TensorBase):
 
     # ---- to Python and NumPy -----------------------------------------------------------------------------------
 
-    def item(self) -> Any:
-        """The only element as a Python number."""
-        if self._data.size != 1:
-            raise RuntimeError(
-                f"a Tensor with {self._data.size} elements cannot be converted to Scalar"
-            )
-        v = self._data.item()
-        return v if isinstance(v, (int, float)) else float(v)
+    item = _core.item
 
     def tolist(self) -> Any:
         """Nested lists of Python numbers."""

@@ -13,7 +13,7 @@ from .._errors import ShapeError
 from ..autograd.node import OUTPUT, Node, record, state, wants_grad
 from . import inplace as _inplace
 from ._narrow import in_float32
-from ._util import TensorBase, normalize_dim, require_float, wrap
+from ._util import normalize_dim, require_float, wrap
 from .pointwise import where, zero_like_number
 
 
@@ -73,30 +73,26 @@ _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
 
 
-def _activation_backward(node: Node, g: Any) -> Any:
-    name, p0, p1 = node.ctx
-    (saved,) = node.saved_tensors()
-    if wants_grad(g, saved):
-        return _DERIVATIVES[name][1](g, saved, p0, p1)
-    return wrap(_core.activation_backward(name, g._data, saved._data, p0, p1))
+def _made(name: str, derivative: str = "") -> Callable[..., Any]:
+    saves, function = _DERIVATIVES[derivative or name]
+    return _core.make_activation(name, "output" if saves == "y" else "inputs", function)
 
 
-def _apply(name: str, input: Any, inplace_: bool = False, p0: float = 0.0, p1: float = 0.0) -> Any:
+_OPS = {name: _made(name) for name in _DERIVATIVES}
+_OPS["gelu_tanh"] = _made("gelu_tanh", "gelu")
+_relu = _OPS["relu"]
+
+
+def _apply(name: str, input: Any, inplace_: bool = False, *p: float) -> Any:
+    """The activation with its parameters."""
     if inplace_:
-        return _inplace.apply(input, name + "_", lambda x: _apply(name, x, False, p0, p1))
-    if not isinstance(input, TensorBase) or input._data.dtype.kind in "iub":
-        require_float(input, name)
-    result = wrap(_core.activation(name, input._data, p0, p1))
-    if state.enabled and input.requires_grad:
-        saved = (OUTPUT,) if _DERIVATIVES[name][0] == "y" else (input,)
-        record(result, _activation_backward, (input,), saved, (name, p0, p1))
-        result._node.name = name.capitalize() + "Backward0"
-    return result
+        return _inplace.apply(input, name + "_", lambda x: _apply(name, x, False, *p))
+    return _OPS[name](input, *p)
 
 
 def relu(input: Any, inplace: bool = False) -> Any:
     """``max(input, 0)``; NaN stays."""
-    return _apply("relu", input, inplace)
+    return _apply("relu", input, True) if inplace else _relu(input)
 
 
 def relu6(input: Any, inplace: bool = False) -> Any:
@@ -132,7 +128,8 @@ def gelu(input: Any, approximate: str = "none") -> Any:
         raise RuntimeError(
             f"gelu: approximate argument must be either none or tanh, got {approximate}"
         )
-    return _apply("gelu", input, False, 0.0 if approximate == "none" else 1.0)
+    exact = approximate == "none"
+    return _apply("gelu" if exact else "gelu_tanh", input, False, 0.0 if exact else 1.0)
 
 
 def silu(input: Any, inplace: bool = False) -> Any:

@@ -10,33 +10,12 @@ import numpy as np
 
 from .. import _core, dtypes
 from .._errors import DTypeError
-from ..autograd.node import OUTPUT, Node, record, state, wants_grad
+from ..autograd.node import Node
 from . import inplace
 from ._util import TensorBase, as_tensor_operand, require_tensor, store, wrap
 
 _NUMBERS = (int, float, bool)
-
-
-def _operand(x: Any, op: str, name: str) -> tuple[Any, Any]:
-    """The tensor (None for a Python number) and what the kernel takes: its array, or the number."""
-    if isinstance(x, TensorBase):
-        return x, x._data
-    if type(x) in _NUMBERS:
-        return None, x
-    if isinstance(x, np.generic):  # a NumPy number counts as a Python one and keeps its digits
-        return None, x.item()
-    t = as_tensor_operand(x, op, name)
-    return t, t._data
-
-
-def _run(kernel: Callable[..., np.ndarray], x: Any, y: Any, floats: bool = False) -> np.ndarray:
-    """The kernel promotes by itself; it is only told when the default dtype is not float32."""
-    if dtypes.get_default_dtype() is dtypes.float32:
-        return kernel(x, y)
-    d = dtypes.result_type(x, y)
-    if floats and not d.is_floating_point:
-        d = dtypes.get_default_dtype()
-    return kernel(x, y, dtype=d.numpy)
+_core.set_store(store)
 
 
 def reduce_to(g: Any, shape: tuple, dtype: np.dtype) -> Any:
@@ -48,87 +27,55 @@ def reduce_to(g: Any, shape: tuple, dtype: np.dtype) -> Any:
     return g
 
 
-def _meta(t: Any) -> Any:
-    return None if t is None else (t._data.shape, t._data.dtype)
-
-
-def _route(node: Node, ga: Callable[[], Any], gb: Callable[[], Any]) -> tuple:
-    """Computes only the gradients that are wanted, each reduced to its operand."""
-    ea, eb = node.edges
-    ma, mb = node.ctx[:2]
+def _reduced(node: Node, ga: Any, gb: Any) -> tuple:
+    """The gradients (None where not wanted), each brought back to its operand where that was broadcast or converted."""
+    if node.ctx is None:
+        return ga, gb
+    ma, mb = node.ctx
     return (
-        None if ea is None else reduce_to(ga(), *ma),
-        None if eb is None else reduce_to(gb(), *mb),
+        ga if ga is None or ma is None else reduce_to(ga, *ma),
+        gb if gb is None or mb is None else reduce_to(gb, *mb),
     )
 
 
 def _binary(
     name: str,
-    kernel: Callable[[Any, Any], np.ndarray],
-    backward: Callable[..., Any] | None,
-    saves: str,
+    backward: Callable[..., Any] | None = None,
+    saves: str = "",
     floats: bool = False,
     doc: str = "",
 ) -> Callable[..., Any]:
-    """An op of two operands.
+    """``op(input, other, *, out=None)``, an op of two operands, tensors or numbers.
 
-    saves: what backward needs: '' nothing, 'a', 'b', 'ab' operands, 'o' the output. floats: integers become the default
-    dtype first (true division).
+    saves: what backward needs, '' or 'inputs'. floats: integers become the default dtype first (true division).
     """
-
-    def op(input: Any, other: Any, *, out: Any = None) -> Any:
-        a, x = _operand(input, name, "input")
-        b, y = _operand(other, name, "other")
-        result = wrap(_run(kernel, x, y, floats))
-        if (
-            state.enabled
-            and backward is not None
-            and ((a is not None and a.requires_grad) or (b is not None and b.requires_grad))
-        ):
-            _note(result, a, b, y if b is None else None, x if a is None else None)
-        return result if out is None else store(out, result, name)
-
-    def _note(result: Any, a: Any, b: Any, number_b: Any = None, number_a: Any = None) -> None:
-        saved = tuple([a if s == "a" else b if s == "b" else OUTPUT for s in saves])
-        assert backward is not None
-        record(result, backward, (a, b), saved, (_meta(a), _meta(b), number_a, number_b))
-
-    op.__name__ = op.__qualname__ = name
-    op.__doc__ = doc
-    return op
-
-
-def _saved(node: Node, *which: str) -> list:
-    """Saved operands; a number operand stands in ctx."""
-    _, _, number_a, number_b = node.ctx
-    numbers = {"a": number_a, "b": number_b}
-    out = []
-    for name, t in zip(which, node.saved_tensors(), strict=True):
-        n = numbers.get(name)
-        out.append(n if t is None else t)
-    return out
+    return _core.make_binary(name, backward, saves, floats, doc)
 
 
 def _add_backward(node: Node, g: Any) -> tuple:
-    return _route(node, lambda: g, lambda: g)
+    wa, wb = node.wanted
+    return _reduced(node, g if wa else None, g if wb else None)
 
 
 def _sub_backward(node: Node, g: Any) -> tuple:
-    return _route(node, lambda: g, lambda: -g)
+    wa, wb = node.wanted
+    return _reduced(node, g if wa else None, -g if wb else None)
 
 
 def _mul_backward(node: Node, g: Any) -> tuple:
-    a, b = _saved(node, "a", "b")
-    return _route(node, lambda: g * b, lambda: g * a)
+    a, b = node.saved_tensors()
+    wa, wb = node.wanted
+    return _reduced(node, g * b if wa else None, g * a if wb else None)
 
 
 def _div_backward(node: Node, g: Any) -> tuple:
-    a, b = _saved(node, "a", "b")
-    return _route(node, lambda: g / b, lambda: -(g * a) / (b * b))
+    a, b = node.saved_tensors()
+    wa, wb = node.wanted
+    return _reduced(node, g / b if wa else None, -(g * a) / (b * b) if wb else None)
 
 
 def _pow_backward(node: Node, g: Any) -> tuple:
-    a, b = _saved(node, "a", "b")
+    a, b = node.saved_tensors()
 
     def base() -> Any:
         if not isinstance(b, TensorBase):
@@ -144,20 +91,22 @@ def _pow_backward(node: Node, g: Any) -> tuple:
         safe = where((t == 0) & (b >= 0), zero_like_number(b), (t**b) * t.log())
         return g * safe
 
-    return _route(node, base, exponent)
+    wa, wb = node.wanted
+    return _reduced(node, base() if wa else None, exponent() if wb else None)
 
 
 def _tied(node: Node, g: Any, first_wins: Callable[..., Any]) -> tuple:
     """maximum and minimum: the winner gets the gradient, both get half of it on a tie."""
     from .pointwise import where
 
-    a, b = _saved(node, "a", "b")
+    a, b = node.saved_tensors()
     zero, half = wrap(np.zeros((), g._data.dtype)), g * 0.5
     tie = where(a == b, half, zero)
-    return _route(
+    wa, wb = node.wanted
+    return _reduced(
         node,
-        lambda: where(first_wins(a, b), g, tie),
-        lambda: where(first_wins(b, a), g, tie),
+        where(first_wins(a, b), g, tie) if wa else None,
+        where(first_wins(b, a), g, tie) if wb else None,
     )
 
 
@@ -170,39 +119,26 @@ def _minimum_backward(node: Node, g: Any) -> tuple:
 
 
 def _atan2_backward(node: Node, g: Any) -> tuple:
-    a, b = _saved(node, "a", "b")
+    a, b = node.saved_tensors()
     scale = g / (a * a + b * b)
-    return _route(node, lambda: scale * b, lambda: -scale * a)
+    wa, wb = node.wanted
+    return _reduced(node, scale * b if wa else None, -scale * a if wb else None)
 
 
 def _remainder_backward(node: Node, g: Any) -> tuple:
-    a, b = _saved(node, "a", "b")
-    return _route(node, lambda: g, lambda: -g * floor_divide(a, b))
+    a, b = node.saved_tensors()
+    wa, wb = node.wanted
+    return _reduced(node, g if wa else None, -g * floor_divide(a, b) if wb else None)
 
 
 def _fmod_backward(node: Node, g: Any) -> tuple:
-    a, b = _saved(node, "a", "b")
-    return _route(node, lambda: g, lambda: -g * (a / b).trunc())
+    a, b = node.saved_tensors()
+    wa, wb = node.wanted
+    return _reduced(node, g if wa else None, -g * (a / b).trunc() if wb else None)
 
 
-_plain_add = _binary("add", _core.add, _add_backward, "")
-_plain_sub = _binary("sub", _core.sub, _sub_backward, "")
-
-
-def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
-    """``input + alpha * other``."""
-    return _plain_add(input, other if alpha == 1 else other * alpha, out=out)
-
-
-def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
-    """``input - alpha * other``."""
-    for x in (input, other):
-        if isinstance(x, TensorBase) and x._data.dtype == np.bool_:
-            raise RuntimeError(
-                "Subtraction, the `-` operator, with a bool tensor is not supported. Use the `^` or "
-                "`logical_xor()` operator instead."
-            )
-    return _plain_sub(input, other if alpha == 1 else other * alpha, out=out)
+add = _binary("add", _add_backward, doc="``input + alpha * other``.")
+sub = _binary("sub", _sub_backward, doc="``input - alpha * other``.")
 
 
 def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
@@ -210,8 +146,8 @@ def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     return sub(other, input, alpha=alpha)
 
 
-mul = _binary("mul", _core.mul, _mul_backward, "ab", doc="``input * other``.")
-_true_div = _binary("div", _core.div, _div_backward, "ab", floats=True)
+mul = _binary("mul", _mul_backward, "inputs", doc="``input * other``.")
+_true_div = _binary("div", _div_backward, "inputs", floats=True)
 
 
 def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Any:
@@ -229,7 +165,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = 
     )
 
 
-_floor_divide = _binary("floor_divide", _core.floor_divide, None, "")
+_floor_divide = _binary("floor_divide")
 
 
 def floor_divide(input: Any, other: Any) -> Any:
@@ -241,7 +177,7 @@ def floor_divide(input: Any, other: Any) -> Any:
     return _floor_divide(input, other)
 
 
-_power = _binary("pow", _core.pow, _pow_backward, "ab")
+_power = _binary("pow", _pow_backward, "inputs")
 
 
 def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
@@ -257,24 +193,19 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
 
 
 maximum = _binary(
-    "maximum", _core.maximum, _maximum_backward, "ab", doc="The larger of two, NaN if either is."
+    "maximum", _maximum_backward, "inputs", doc="The larger of two, NaN if either is."
 )
 minimum = _binary(
-    "minimum", _core.minimum, _minimum_backward, "ab", doc="The smaller of two, NaN if either is."
+    "minimum", _minimum_backward, "inputs", doc="The smaller of two, NaN if either is."
 )
-atan2 = _binary(
-    "atan2", _core.atan2, _atan2_backward, "ab", floats=True, doc="The angle of (other, input)."
-)
+atan2 = _binary("atan2", _atan2_backward, "inputs", floats=True, doc="The angle of (other, input).")
 remainder = _binary(
     "remainder",
-    _core.remainder,
     _remainder_backward,
-    "ab",
+    "inputs",
     doc="The remainder, with the divisor's sign.",
 )
-fmod = _binary(
-    "fmod", _core.fmod, _fmod_backward, "ab", doc="The remainder, with the dividend's sign."
-)
+fmod = _binary("fmod", _fmod_backward, "inputs", doc="The remainder, with the dividend's sign.")
 
 
 def fmax(input: Any, other: Any) -> Any:
@@ -298,44 +229,45 @@ def hypot(input: Any, other: Any) -> Any:
 
 # ---- comparisons, logic, bits ------------------------------------------------------------------------------------
 
-eq = _binary("eq", _core.eq, None, "", doc="Elementwise ``==``.")
-ne = _binary("ne", _core.ne, None, "", doc="Elementwise ``!=``.")
-lt = _binary("lt", _core.lt, None, "", doc="Elementwise ``<``.")
-le = _binary("le", _core.le, None, "", doc="Elementwise ``<=``.")
-gt = _binary("gt", _core.gt, None, "", doc="Elementwise ``>``.")
-ge = _binary("ge", _core.ge, None, "", doc="Elementwise ``>=``.")
+eq = _binary("eq", doc="Elementwise ``==``.")
+ne = _binary("ne", doc="Elementwise ``!=``.")
+lt = _binary("lt", doc="Elementwise ``<``.")
+le = _binary("le", doc="Elementwise ``<=``.")
+gt = _binary("gt", doc="Elementwise ``>``.")
+ge = _binary("ge", doc="Elementwise ``>=``.")
 
 
-logical_and = _binary("logical_and", _core.logical_and, None, "", doc="Elementwise ``and``.")
-logical_or = _binary("logical_or", _core.logical_or, None, "", doc="Elementwise ``or``.")
-logical_xor = _binary("logical_xor", _core.logical_xor, None, "", doc="Elementwise ``xor``.")
+logical_and = _binary("logical_and", doc="Elementwise ``and``.")
+logical_or = _binary("logical_or", doc="Elementwise ``or``.")
+logical_xor = _binary("logical_xor", doc="Elementwise ``xor``.")
 
 
-def _integers_only(name: str, kernel: Callable[..., np.ndarray]) -> Callable[..., Any]:
+def _integers_only(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def op(input: Any, other: Any) -> Any:
         d = dtypes.result_type(input, other)
         if d.is_floating_point:
             raise RuntimeError(f"{name} is not implemented for {d}; it takes bools and integers")
-        return wrap(kernel(_operand(input, name, "input")[1], _operand(other, name, "other")[1]))
+        return function(input, other)
 
     op.__name__ = op.__qualname__ = name
     op.__doc__ = f"Elementwise {name.replace('_', ' ')}, of bools and integers."
     return op
 
 
-def _by_numpy(ufunc: Callable[..., Any]) -> Callable[..., np.ndarray]:
+def _by_numpy(ufunc: Callable[..., Any]) -> Callable[..., Any]:
     """Rare integer ops are NumPy's, under our promotion."""
 
-    def kernel(x: Any, y: Any) -> np.ndarray:
-        d = dtypes.result_type(x, y).numpy
-        return np.asarray(ufunc(np.asarray(x).astype(d), np.asarray(y).astype(d)))
+    def function(input: Any, other: Any) -> Any:
+        d = dtypes.result_type(input, other).numpy
+        x, y = (getattr(t, "_data", t) for t in (input, other))
+        return wrap(np.asarray(ufunc(np.asarray(x).astype(d), np.asarray(y).astype(d))))
 
-    return kernel
+    return function
 
 
-bitwise_and = _integers_only("bitwise_and", _core.bitwise_and)
-bitwise_or = _integers_only("bitwise_or", _core.bitwise_or)
-bitwise_xor = _integers_only("bitwise_xor", _core.bitwise_xor)
+bitwise_and = _integers_only("bitwise_and", _binary("bitwise_and"))
+bitwise_or = _integers_only("bitwise_or", _binary("bitwise_or"))
+bitwise_xor = _integers_only("bitwise_xor", _binary("bitwise_xor"))
 bitwise_left_shift = _integers_only("bitwise_left_shift", _by_numpy(np.left_shift))
 bitwise_right_shift = _integers_only("bitwise_right_shift", _by_numpy(np.right_shift))
 
@@ -390,30 +322,21 @@ def lerp(input: Any, end: Any, weight: Any) -> Any:
 # ---- in place ----------------------------------------------------------------------------------------------------
 
 
-def _in_place(name: str, op: Callable[..., Any], kernel: Callable[..., Any] | None = None) -> Any:
+def _in_place(name: str, op: Callable[..., Any], kernel: str = "") -> Any:
+    """``x.op_(other)``; kernel: the one that does it alone when there is no history and nothing to convert."""
+
     @functools.wraps(op)
     def method(self: Any, other: Any, **kwargs: Any) -> Any:
-        if kernel is not None and not kwargs and self._data.dtype.kind == "f":
-            b = other
-            tensor = isinstance(b, TensorBase)
-            fits = (
-                tensor and b._data.dtype == self._data.dtype and b._data.shape == self._data.shape
-            )
-            if (fits or type(b) in _NUMBERS) and not wants_grad(self, b if tensor else None):
-                inplace.guard(self, name)
-                kernel(self._data, b._data if tensor else b, out=self._data)
-                inplace.bump(self)
-                return self
         return inplace.apply(self, name, op, other, **kwargs)
 
     method.__name__ = name
-    return method
+    return _core.make_in_place(kernel, method) if kernel else method
 
 
-add_ = _in_place("add_", add, _core.add)
-sub_ = _in_place("sub_", sub, _core.sub)
-mul_ = _in_place("mul_", mul, _core.mul)
-div_ = _in_place("div_", div, _core.div)
+add_ = _in_place("add_", add, "add")
+sub_ = _in_place("sub_", sub, "sub")
+mul_ = _in_place("mul_", mul, "mul")
+div_ = _in_place("div_", div, "div")
 pow_ = _in_place("pow_", pow)
 remainder_ = _in_place("remainder_", remainder)
 fmod_ = _in_place("fmod_", fmod)
@@ -476,8 +399,8 @@ METHODS = (
     "floor_divide_ logical_and_ logical_or_ addcmul_ addcdiv_ lerp_"
 ).split()
 OPERATORS: dict[str, Callable[..., Any]] = {
-    "__add__": _plain_add,
-    "__radd__": _plain_add,
+    "__add__": add,
+    "__radd__": add,
     "__sub__": sub,
     "__rsub__": rsub,
     "__mul__": mul,

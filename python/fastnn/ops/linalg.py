@@ -9,33 +9,10 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from .._errors import DTypeError, ShapeError
-from ..autograd.node import Node, record, state, wants_grad
+from .._errors import ShapeError
+from ..autograd.node import Node, wants_grad
 from . import inplace
 from ._util import require_tensor, store, wrap
-
-
-def _same_dtype(op: str, *arrays: Any) -> None:
-    first = arrays[0].dtype
-    for a in arrays[1:]:
-        if a.dtype != first:
-            raise DTypeError(
-                f"{op}: expected operands to have the same dtype, got {first} and {a.dtype}; convert "
-                "one with .to()"
-            )
-
-
-def _gemm(a: np.ndarray, b: np.ndarray, op: str) -> np.ndarray:
-    """a @ b for arrays of two or more dimensions, batches broadcast."""
-    _same_dtype(op, a, b)
-    if a.shape[-1] != b.shape[-2]:
-        raise ShapeError(
-            f"{op}: mat1 and mat2 shapes cannot be multiplied ({list(a.shape)} and {list(b.shape)}): "
-            f"the inner sizes {a.shape[-1]} and {b.shape[-2]} differ"
-        )
-    if a.dtype.kind in "iub":
-        return np.asarray(np.matmul(a, b))
-    return _core.gemm(a, b)
 
 
 def mm(input: Any, mat2: Any, *, out: Any = None) -> Any:
@@ -63,13 +40,6 @@ def bmm(input: Any, mat2: Any) -> Any:
     return _product(input, mat2, "bmm")
 
 
-def _product(a: Any, b: Any, op: str) -> Any:
-    result = wrap(_gemm(a._data, b._data, op))
-    if state.enabled and (a.requires_grad or b.requires_grad):
-        record(result, _matmul_backward, (a, b), (a, b))
-    return result
-
-
 def _matmul_backward(node: Node, g: Any) -> tuple:
     a, b = node.saved_tensors()
     ea, eb = node.edges
@@ -88,8 +58,10 @@ def _weight_gradient(a: Any, g: Any, shape: tuple) -> Any:
     return _product(a.transpose(-1, -2), g, "matmul").sum_to_size(shape)
 
 
-def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
-    """The matrix product, with vectors (1-D) and batches (3-D and more, broadcast) as in NumPy."""
+_product = _core.make_product(_matmul_backward)
+
+
+def _matmul_of_any_rank(input: Any, other: Any, *, out: Any = None) -> Any:
     require_tensor(input, "matmul")
     require_tensor(other, "matmul", "other")
     n, m = input._data.ndim, other._data.ndim
@@ -111,6 +83,9 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
     if m == 1:
         result = result.squeeze(-1)
     return result if out is None else store(out, result, "matmul")
+
+
+matmul = _core.make_matmul(_matmul_backward, _matmul_of_any_rank)
 
 
 def mv(input: Any, vec: Any) -> Any:
@@ -204,38 +179,6 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
 # ---- linear ------------------------------------------------------------------------------------------------------
 
 
-def linear(input: Any, weight: Any, bias: Any = None) -> Any:
-    """``input @ weight.T + bias``: (…, in) with weight (out, in) and bias (out,) gives (…, out). One kernel call."""
-    require_tensor(input, "linear")
-    require_tensor(weight, "linear", "weight")
-    if bias is not None:
-        require_tensor(bias, "linear", "bias")
-    x, w = input._data, weight._data
-    if w.ndim == 1:
-        out = matmul(input, weight)
-        return out if bias is None else out + bias
-    if w.ndim != 2 or x.ndim == 0 or x.shape[-1] != w.shape[1]:
-        raise ShapeError(
-            f"linear: input of shape {list(x.shape)} does not fit weight of shape {list(w.shape)}: the "
-            f"last size of input must be {w.shape[-1]} (in_features)"
-        )
-    b = None if bias is None else bias._data
-    _same_dtype("linear", x, w, *(() if b is None else (b,)))
-    if b is not None and b.shape != (w.shape[0],):
-        raise ShapeError(
-            f"linear: bias of shape {list(b.shape)} does not fit weight of shape {list(w.shape)}: "
-            f"expected ({w.shape[0]},)"
-        )
-    if x.ndim == 2:
-        result = wrap(_core.gemm(x, w.T, b))
-    else:
-        rows = x.reshape(-1, x.shape[-1])
-        result = wrap(_core.gemm(rows, w.T, b).reshape(*x.shape[:-1], w.shape[0]))
-    if wants_grad(input, weight, bias):
-        record(result, _linear_backward, (input, weight, bias), (input, weight))
-    return result
-
-
 def _linear_backward(node: Node, g: Any) -> tuple:
     x, w = node.saved_tensors()
     ex, ew, eb = node.edges
@@ -249,6 +192,9 @@ def _linear_backward(node: Node, g: Any) -> tuple:
     if eb is not None:
         gb = rows.sum(0)
     return gx, gw, gb
+
+
+linear = _core.make_linear(_linear_backward)
 
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:

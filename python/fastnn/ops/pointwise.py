@@ -10,9 +10,9 @@ import numpy as np
 
 from .. import _core, dtypes
 from .._errors import DTypeError
-from ..autograd.node import OUTPUT, Node, record, state, wants_grad
+from ..autograd.node import Node, record, wants_grad
 from . import inplace
-from ._util import TensorBase, as_tensor_operand, cast, require_tensor, store, wide, wrap
+from ._util import TensorBase, as_tensor_operand, cast, require_tensor, wide, wrap
 from .arithmetic import reduce_to
 
 _PI_FACTOR = 2 / np.sqrt(np.pi)
@@ -21,34 +21,18 @@ _LN2, _LN10 = float(np.log(2)), float(np.log(10))
 
 def _unary(
     name: str,
-    derivative: Callable[..., Any] | None,
-    saves: str = "x",
+    derivative: Callable[..., Any],
+    saves: str = "inputs",
     floats: bool = True,
     doc: str = "",
 ) -> Callable[..., Any]:
-    """An op of one operand. derivative(g, saved) gives the gradient; saves: 'x', 'y' (the output) or ''."""
-    kernel = getattr(_core, name)
+    """An op of one operand. derivative(g, saved) gives the gradient; saves: 'inputs', 'output' or ''."""
 
     def backward(node: Node, g: Any) -> Any:
-        return derivative(g, *node.saved_tensors())  # type: ignore[misc]
+        return derivative(g, *node.saved_tensors())
 
     backward.__name__ = name + "_backward"
-
-    def op(input: Any, *, out: Any = None) -> Any:
-        if not isinstance(input, TensorBase):
-            require_tensor(input, name)
-        x = input._data
-        if floats and x.dtype.kind in "iub":
-            x = cast(x, dtypes.get_default_dtype().numpy)
-        result = wrap(kernel(x))
-        if state.enabled and input.requires_grad and derivative is not None:
-            saved = {"x": (input,), "y": (OUTPUT,), "": ()}[saves]
-            record(result, backward, (input,), saved)
-        return result if out is None else store(out, result, name)
-
-    op.__name__ = op.__qualname__ = name
-    op.__doc__ = doc or f"Elementwise {name}."
-    return op
+    return _core.make_unary(name, backward, saves, floats, doc or f"Elementwise {name}.")
 
 
 def zero_like_number(t: Any) -> Any:
@@ -63,20 +47,22 @@ def _zero(g: Any, *_: Any) -> Any:
 neg = _unary("neg", lambda g: -g, "", floats=False, doc="``-input``.")
 abs = _unary("abs", lambda g, x: g * x.sign(), floats=False, doc="The absolute value.")
 sign = _unary("sign", _zero, "", floats=False, doc="-1, 0 or 1.")
-sqrt = _unary("sqrt", lambda g, y: g / (y * 2.0), "y")
-rsqrt = _unary("rsqrt", lambda g, y: g * (y * y * y) * -0.5, "y", doc="``1 / sqrt(input)``.")
+sqrt = _unary("sqrt", lambda g, y: g / (y * 2.0), "output")
+rsqrt = _unary("rsqrt", lambda g, y: g * (y * y * y) * -0.5, "output", doc="``1 / sqrt(input)``.")
 square = _unary("square", lambda g, x: g * (x * 2.0), floats=False, doc="``input * input``.")
-reciprocal = _unary("reciprocal", lambda g, y: -g * (y * y), "y", doc="``1 / input``.")
-exp = _unary("exp", lambda g, y: g * y, "y")
-exp2 = _unary("exp2", lambda g, y: g * y * _LN2, "y", doc="``2 ** input``.")
-expm1 = _unary("expm1", lambda g, y: g * (y + 1.0), "y", doc="``exp(input) - 1``, exact near 0.")
+reciprocal = _unary("reciprocal", lambda g, y: -g * (y * y), "output", doc="``1 / input``.")
+exp = _unary("exp", lambda g, y: g * y, "output")
+exp2 = _unary("exp2", lambda g, y: g * y * _LN2, "output", doc="``2 ** input``.")
+expm1 = _unary(
+    "expm1", lambda g, y: g * (y + 1.0), "output", doc="``exp(input) - 1``, exact near 0."
+)
 log = _unary("log", lambda g, x: g / x)
 log2 = _unary("log2", lambda g, x: g / (x * _LN2))
 log10 = _unary("log10", lambda g, x: g / (x * _LN10))
 log1p = _unary("log1p", lambda g, x: g / (x + 1.0), doc="``log(1 + input)``, exact near 0.")
 sin = _unary("sin", lambda g, x: g * x.cos())
 cos = _unary("cos", lambda g, x: -g * x.sin())
-tan = _unary("tan", lambda g, y: g * (y * y + 1.0), "y")
+tan = _unary("tan", lambda g, y: g * (y * y + 1.0), "output")
 sinh = _unary("sinh", lambda g, x: g * x.cosh())
 cosh = _unary("cosh", lambda g, x: g * x.sinh())
 asin = _unary("asin", lambda g, x: g * (1.0 - x * x).rsqrt())

@@ -44,15 +44,17 @@ def sum(
         x = input._data
     elif x.dtype.kind in "iub":
         x = cast(x, np.dtype(np.int64))
-    dims = _dims(dim, x.ndim, "sum")
-    result = wrap(_core.sum(x, dims, keepdim))
+    if dim is not None and type(dim) is not int:
+        dim = _dims(dim, x.ndim, "sum")
+    result = wrap(_core.sum(x, dim, keepdim))
     if state.enabled and input.requires_grad:
-        record(result, _sum_backward, (input,), (), (input._data.shape, dims))
+        record(result, _sum_backward, (input,), (), (x.shape, dim))
     return result if out is None else store(out, result, "sum")
 
 
 def _sum_backward(node: Node, g: Any) -> Any:
-    return _spread(g, *node.ctx)
+    shape, dim = node.ctx
+    return _spread(g, shape, _dims(dim, len(shape), "sum"))
 
 
 def sum_to_size(input: Any, *size: Any) -> Any:
@@ -93,16 +95,18 @@ def mean(
             "mean(): could not infer output dtype. Input dtype must be a floating point dtype, got "
             f"{x.dtype}; use .float() first"
         )
-    dims = _dims(dim, x.ndim, "mean")
-    result = wrap(_core.mean(x, dims, keepdim))
+    if dim is not None and type(dim) is not int:
+        dim = _dims(dim, x.ndim, "mean")
+    result = wrap(_core.mean(x, dim, keepdim))
     if state.enabled and input.requires_grad:
-        count = math.prod(x.shape[d] for d in dims)
-        record(result, _mean_backward, (input,), (), (x.shape, dims, count))
+        record(result, _mean_backward, (input,), (), (x.shape, dim))
     return result if out is None else store(out, result, "mean")
 
 
 def _mean_backward(node: Node, g: Any) -> Any:
-    shape, dims, count = node.ctx
+    shape, dim = node.ctx
+    dims = _dims(dim, len(shape), "mean")
+    count = math.prod(shape[d] for d in dims)
     return _spread(g * (1.0 / count) if count else g, shape, dims)
 
 
