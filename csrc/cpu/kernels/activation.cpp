@@ -21,14 +21,9 @@ FASTNN_INLINE V log1p_exp(V x) {  // without overflow
 }
 
 template <class V>
-FASTNN_INLINE V gelu_cdf(V x) {
-  return Elem<V>(0.5) * (1 + erf(x * Elem<V>(0.70710678118654752440)));
-}
-
-template <class V>
 FASTNN_INLINE V gelu_backward_of(V g, V x) {
   const V density = exp(x * x * Elem<V>(-0.5)) * Elem<V>(0.39894228040143267794);
-  return g * (gelu_cdf(x) + x * density);
+  return g * (normal_cdf(x) + x * density);
 }
 
 // tanh of sqrt(2 / pi) (x + 0.044715 x^3)
@@ -106,7 +101,7 @@ MAP(leaky_relu, 1, 1, a > 0 ? a : a * p0)
 MAP(elu, 1, 1, a > 0 ? a : p0 * expm1(a))
 MAP(selu, 1, 0, a > 0 ? kScale<T> * a : kScaleAlpha<T> * expm1(a))
 MAP(celu, 1, 1, a > 0 ? a : p0 * expm1(a / p0))
-MAP(gelu, 1, 0, a* gelu_cdf(a))
+MAP(gelu, 1, 0, a* normal_cdf(a))
 MAP(gelu_tanh, 1, 0, T(0.5) * a * (1 + gelu_tanh_of(a)))
 MAP(silu, 1, 0, a* sigmoid(a))
 MAP(mish, 1, 0, mish_of(a))
