@@ -17,13 +17,14 @@ def bandwidth(peak: Peak, working_set: float) -> float:
     return float(peak["bandwidth"][-1][1])
 
 
-def limit_seconds(case: Case, peak: Peak, threads: int) -> float:
-    """The time that the arithmetic units or the memory need at least."""
+def limit_seconds(case: Case, peak: Peak, threads: int, flops_now: float) -> float:
+    """The time that the arithmetic units or the memory need at least; `flops_now`: the peak measured beside the case,
+    as the clock changes in the course of a run."""
     if "bandwidth" not in peak:
         return 0.0
     moving = case.bytes / bandwidth(peak, case.bytes / threads) if case.bytes else 0.0
-    arithmetic: float = peak[case.peak if case.peak in peak else "flops"]
-    return max(case.flops / arithmetic, moving)
+    wider: float = peak[case.peak] / peak["flops"] if case.peak in peak else 1.0
+    return max(case.flops / (flops_now * wider), moving)
 
 
 def describe(peak: Peak) -> str:

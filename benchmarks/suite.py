@@ -68,6 +68,7 @@ def measure(workers: dict[str, Worker], group: str, case: Case, rounds: int) -> 
     """The best time of each backend, and the median of the rounds' ratios."""
     times: dict[str, list[float]] = {name: [] for name in workers}
     errors: dict[str, str] = {}
+    peaks: list[float] = []
     for _ in range(rounds):
         for name, worker in workers.items():
             if name in errors:
@@ -77,10 +78,11 @@ def measure(workers: dict[str, Worker], group: str, case: Case, rounds: int) -> 
                 errors[name] = answer["error"]
             else:
                 times[name].append(answer["seconds"])
+                peaks += [answer["flops"]] if "flops" in answer else []
     result: Result = {"group": group, "case": case.name, "kind": case.kind, "errors": errors}
     ours = times["fastnn"]
     if ours:
-        result["seconds"] = min(ours)
+        result["seconds"], result["peak_flops"] = min(ours), max(peaks)
         for name, theirs in times.items():
             if name != "fastnn" and theirs:
                 pairs = sorted(b / a for a, b in zip(ours, theirs, strict=True))
@@ -106,7 +108,7 @@ def judge(result: Result, case: Case, peak: limits.Peak, threads: int) -> None:
     result["threads"] = threads
     if "seconds" not in result:
         return
-    limit = limits.limit_seconds(case, peak, threads)
+    limit = limits.limit_seconds(case, peak, threads, result["peak_flops"])
     if limit:
         result["limit_seconds"] = limit
         result["share"] = limit / result["seconds"]

@@ -1,8 +1,8 @@
 """One backend in a process: reads requests from stdin, one JSON a line, and answers with times.
 
 {"threads": n} sets the thread count. {"probe": true} measures the machine. {"group": g, "case": name} times a case: the
-best seconds a call of one short sample. With "memory": true it answers with the bytes by which the process grows at
-most in a few calls.
+best seconds a call of one short sample, and, from fastnn, the peak FLOP/s at that moment. With "memory": true it answers
+with the bytes by which the process grows at most in a few calls.
 """
 
 from __future__ import annotations
@@ -76,6 +76,8 @@ def main() -> None:
                         built.clear()  # one case's data at a time
                         built[key] = peers.finish(case.build(t))
                     answer = {"seconds": sample(built[key])}
+                    if sys.argv[1] == "fastnn":
+                        answer["flops"] = t._core.peak_flops()
         except Exception as e:
             answer = {"error": f"{type(e).__name__}: {e}"}
         print(json.dumps(answer), flush=True)

@@ -77,5 +77,6 @@ def test_a_bar_never_asks_for_more_than_the_limit_allows():
 def test_the_limit_is_the_slower_of_arithmetic_and_memory():
     peak = {"flops": 1e9, "bandwidth": [(1000, 1e9), (10**6, 1e8)]}
     case = Case("", lambda t: lambda: None, flops=1e6, bytes=1e6)
-    assert limits.limit_seconds(case, peak, 1) == pytest.approx(1e-2)
-    assert limits.limit_seconds(case, peak, 1000) == pytest.approx(1e-3)
+    assert limits.limit_seconds(case, peak, 1, 1e9) == pytest.approx(1e-2)
+    assert limits.limit_seconds(case, peak, 1000, 1e9) == pytest.approx(1e-3)
+    assert limits.limit_seconds(case, peak, 1000, 5e8) == pytest.approx(2e-3)
