@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import goals, limits, peers
+from benchmarks import goals, limits, peers, report
 from benchmarks.case import Case
 
 GROUPS = (
@@ -151,7 +151,7 @@ def run(
                 print(_line(result, present), flush=True)
         for w in workers.values():
             w.close()
-    print(summary(results))
+    print("\n" + report.summary(results))
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
     return {
         "date": stamp,
@@ -160,24 +160,6 @@ def run(
         "peaks": peaks,
         "results": results,
     }
-
-
-def summary(results: Sequence[Result]) -> str:
-    """A line for each kind and thread count: how many cases, the geometric mean, how many miss their goal."""
-    lines = ["", f"{'kind':24s} threads cases   mean  (goal)  worst   short of share, of ratio"]
-    for kind in goals.GOALS:
-        for n in sorted({r["threads"] for r in results}):
-            rows = [r for r in results if r["kind"] == kind and r["threads"] == n and "bar" in r]
-            ratios = [r["torch_ratio"] for r in rows if "torch_ratio" in r]
-            if not ratios:
-                continue
-            missed = [r["missed"] for r in rows]
-            lines.append(
-                f"{kind or 'other':24s} {n:7d} {len(rows):5d} {goals.geometric_mean(ratios):6.2f}"
-                f"  ({goals.GOALS[kind].mean:4.2f}) {min(ratios):6.2f}"
-                f"   {sum('share' in m for m in missed)}, {sum('ratio' in m for m in missed)}"
-            )
-    return "\n".join(lines)
 
 
 def _line(result: Result, present: Sequence[str]) -> str:
