@@ -77,6 +77,7 @@ Path weight_path(const Correlation& c) {
     return {[](const Correlation&) -> size_t { return 0; },
             [](const Correlation& c, void*) { correlate_weight_reference(c); }};
   if (prefers_channels(c)) return {correlate_weight_channels_workspace, correlate_weight_channels};
+  if (weight_prefers_taps(c)) return {correlate_weight_taps_workspace, correlate_weight_taps};
   if (weight_prefers_direct(c)) return {correlate_weight_direct_workspace, correlate_weight_direct};
   return {correlate_weight_gemm_workspace, correlate_weight_gemm};
 }

@@ -19,6 +19,11 @@ bool weight_prefers_direct(const Correlation& c);
 size_t correlate_weight_direct_workspace(const Correlation& c);
 void correlate_weight_direct(const Correlation& c, void* workspace);
 
+// The same with more than a few filters.
+bool weight_prefers_taps(const Correlation& c);
+size_t correlate_weight_taps_workspace(const Correlation& c);
+void correlate_weight_taps(const Correlation& c, void* workspace);
+
 // Depthwise, channels adjacent in both images.
 bool prefers_channels(const Correlation& c);
 size_t correlate_channels_workspace(const Correlation& c);

@@ -1,10 +1,6 @@
-// The gradient of the weight by direct kernels: every tap of a channel meets every filter, over all
-// pixels.
-//
-// Filters side by side (many filters): a pixel of x is broadcast against a vector of filters of dy,
-// which is packed as [pixel][filter]. Pixels side by side (few filters): vectors of x times vectors
-// of dy, whose lanes are added up at the end. Either way the batch is cut into bands of output
-// rows, and these into segments with sums of their own, which are combined in order.
+// The gradient of the weight for few filters, pixels side by side: vectors of x times vectors of
+// dy, whose lanes are added up at the end. The batch is cut into bands of output rows, and these
+// into segments with sums of their own, which are combined in order.
 #include "cpu/conv_band.h"
 #include "cpu/conv_direct.h"
 #include "cpu/ref/element.h"
@@ -13,8 +9,7 @@ namespace fastnn {
 
 namespace {
 
-constexpr int64_t kChain = 256;              // pixels that are summed before the sums are stored
-constexpr int64_t kPackedBytes = 256 << 10;  // of dy
+constexpr int64_t kChain = 4096;  // pixels that are summed before the sums are stored
 constexpr int64_t kChannelBlock = 16;
 constexpr int64_t kTasks = 16;             // at least, where the shape allows it
 constexpr int64_t kMaxPartial = 64 << 20;  // bytes of sums
@@ -27,8 +22,6 @@ struct WeightPlan {
   const ConvDirect& kernels;
   Bands bands;
   int64_t elem, lanes, taps;
-  bool dots;                           // pixels side by side
-  int64_t padded;                      // filters, in whole vectors (not for dots)
   int64_t rows, row_bands, all_bands;  // of output rows; of the batch
   int64_t blocks, segments;            // of channels in a group; of bands
   int64_t cells;                       // sums of one channel of one segment
@@ -43,45 +36,26 @@ struct WeightPlan {
         elem(c.dtype == DType::f64 ? 8 : 4),
         lanes(kernels.lanes),
         taps(c.taps()) {
-    dots = c.out <= lanes / 2;
-    padded = round_up(c.out, lanes);
     const int64_t width = std::max<int64_t>(1, c.axis[2].out);
-    int64_t chain = dots ? 16 * kChain : kChain;
-    if (!dots) chain = std::min(chain, std::max<int64_t>(32, kPackedBytes / (padded * elem)));
-    rows = std::clamp<int64_t>(chain / width, 1, std::max<int64_t>(1, c.axis[1].out));
+    rows = std::clamp<int64_t>(kChain / width, 1, std::max<int64_t>(1, c.axis[1].out));
     row_bands = ceil_div(c.axis[1].out, rows);
     all_bands = c.batch * row_bands;
     blocks = ceil_div(c.in, kChannelBlock);
-    cells = dots ? c.out * taps * lanes : taps * padded;
+    cells = c.out * taps * lanes;
     const int64_t channel_bytes = c.groups * c.in * cells * elem;
     segments = std::clamp<int64_t>(ceil_div(kTasks, c.groups * blocks), 1,
                                    std::max<int64_t>(1, std::min(all_bands, kTasks)));
     segments = std::max<int64_t>(1, std::min(segments, kMaxPartial / channel_bytes));
-    choose_chunks();
+    chunks = ceil_div(taps, kernels.max_products / std::min<int64_t>(4, c.out));
+    chunk = ceil_div(taps, chunks);
     offset_bytes = round_up(taps * 8, 64);
     partial_bytes = round_up(segments * channel_bytes, 64);
     x_bytes = round_up((bands.rows(rows) * bands.pitch + lanes) * elem, 64);
-    dy_in_place = dots && c.elem() == elem && (c.result.axis[2] == 1 || width == 1);
-    dy_bytes =
-        dy_in_place ? 0 : round_up((rows * width * (dots ? c.out : padded) + lanes) * elem, 64);
+    dy_in_place = c.elem() == elem && (c.result.axis[2] == 1 || width == 1);
+    dy_bytes = dy_in_place ? 0 : round_up((rows * width * c.out + lanes) * elem, 64);
     scratch_each = x_bytes + dy_bytes;
   }
 
-  void choose_chunks() {
-    const int64_t most = dots ? kernels.max_products / std::min<int64_t>(4, c.out)
-                              : kernels.max_taps[padded > lanes ? 2 : 1];
-    const int64_t row = c.axis[2].taps;
-    // Whole rows of adjacent taps are quicker.
-    if (!dots && adjacent() && row <= most) {
-      chunk = std::min(c.axis[1].taps, most / row) * row;
-      if (row == 3 && c.axis[1].taps == 3 && chunk < 9) chunk = row;
-      chunks = ceil_div(taps, chunk);
-      return;
-    }
-    chunks = ceil_div(taps, most);
-    chunk = ceil_div(taps, chunks);
-  }
-  bool adjacent() const { return c.axis[2].tap_step == 1 && c.axis[2].step == 1; }
   int64_t tasks() const { return segments * c.groups * blocks; }
   int64_t partial(int64_t segment, int64_t g, int64_t channel) const {
     return ((segment * c.groups + g) * c.in + channel) * cells * elem;
@@ -94,8 +68,6 @@ class WeightRun {
       : p_(plan), c_(plan.c), offset_(static_cast<int64_t*>(workspace)) {
     partial_ = static_cast<char*>(workspace) + p_.offset_bytes;
     scratch_ = partial_ + p_.partial_bytes;
-    const ConvKernels& kernels = active_conv_kernels();
-    pack_ = p_.elem == 8 ? &kernels.f64 : &kernels.f32;
   }
 
   void all() {
@@ -133,64 +105,10 @@ class WeightRun {
       const int64_t n = band / p_.row_bands, row0 = band % p_.row_bands * p_.rows;
       const int64_t rows = std::min(p_.rows, c_.axis[1].out - row0);
       char* dy = scratch + p_.x_bytes;
-      if (!p_.dots)
-        pack_filters(n, g, row0, rows, dy);
-      else if (!p_.dy_in_place)
-        copy_rows(n, g, row0, rows, dy);
+      if (!p_.dy_in_place) copy_rows(n, g, row0, rows, dy);
       for (int64_t i = channel0; i < channel1; ++i) {
         p_.kernels.band(p_.bands.band(c_, n, g * c_.in + i, row0, rows, scratch));
-        char* sum = partial_ + p_.partial(segment, g, i);
-        if (p_.dots)
-          dots(n, g, row0, rows, scratch, dy, sum);
-        else
-          taps(rows, scratch, dy, sum);
-      }
-    }
-  }
-
-  // dy as [block of filters][pixel][filter].
-  void pack_filters(int64_t n, int64_t g, int64_t row0, int64_t rows, char* dy) const {
-    ConvSource s{};
-    s.data = c_.result.data + g * c_.out * c_.result.c * c_.elem();
-    s.dtype = c_.dtype;
-    s.stride_n = c_.result.n;
-    s.stride_c = c_.result.c;
-    s.channels = c_.out;
-    for (int a = 0; a < 3; ++a) {
-      s.stride[a] = c_.result.axis[a];
-      s.size[a] = s.out[a] = c_.axis[a].out;
-      s.taps[a] = s.step[a] = s.tap_step[a] = 1;
-    }
-    const int64_t pixels = rows * c_.axis[2].out;
-    const int64_t pixel0 = n * c_.pixels() + row0 * c_.axis[2].out;
-    for (int64_t o = 0; o < c_.out; o += 2 * p_.lanes) {
-      const int64_t width = std::min(2 * p_.lanes, c_.out - o);
-      const int panel = static_cast<int>(round_up(width, p_.lanes));
-      pack_->channels(
-          s, 0, {dy + o * pixels * p_.elem, panel, static_cast<int>(width), o, 0, pixels, pixel0});
-    }
-  }
-
-  void taps(int64_t rows, const char* x, const char* dy, char* sum) const {
-    const int64_t pixels = c_.axis[2].out;
-    ConvTapTile t{};
-    t.x = x;
-    t.rows = rows;
-    t.pixels = pixels;
-    t.x_row = p_.bands.step_y * p_.bands.pitch;
-    t.width = static_cast<int>(c_.axis[2].taps);
-    t.sum_tap = p_.padded;
-    for (int64_t o = 0; o < p_.padded; o += 2 * p_.lanes) {
-      t.vectors = static_cast<int>(std::min<int64_t>(2, (p_.padded - o) / p_.lanes));
-      t.dy = dy + o * rows * pixels * p_.elem;
-      t.dy_pixel = t.vectors * p_.lanes;
-      t.dy_row = pixels * t.dy_pixel;
-      for (int64_t k = 0; k < p_.taps; k += p_.chunk) {
-        t.offset = offset_ + k;
-        t.taps = static_cast<int>(std::min(p_.chunk, p_.taps - k));
-        t.adjacent = p_.adjacent() && t.taps % t.width == 0 && k % t.width == 0;
-        t.sum = sum + (k * p_.padded + o) * p_.elem;
-        p_.kernels.taps(t);
+        dots(n, g, row0, rows, scratch, dy, partial_ + p_.partial(segment, g, i));
       }
     }
   }
@@ -252,25 +170,12 @@ class WeightRun {
       write_element(c_.weight.data, c_.dtype, at, value);
   }
 
-  // The segments' sums, in order; channel by channel within a filter, as weights mostly lie.
   template <class T>
   void combine(int64_t g, int64_t channel0, int64_t channel1) const {
-    if (p_.dots) {
-      for (int64_t i = channel0; i < channel1; ++i) combine_dots<T>(g, i);
-      return;
-    }
-    const T* first = reinterpret_cast<const T*>(partial_ + p_.partial(0, g, 0));
-    const int64_t stride = c_.groups * c_.in * p_.cells;
-    for (int64_t o = 0; o < c_.out; ++o)
-      for (int64_t i = channel0; i < channel1; ++i)
-        for (int64_t tap = 0; tap < p_.taps; ++tap) {
-          const T* cell = first + i * p_.cells + tap * p_.padded + o;
-          double total = 0;
-          for (int64_t s = 0; s < p_.segments; ++s) total += cell[s * stride];
-          write<T>(g, o, i, tap, total);
-        }
+    for (int64_t i = channel0; i < channel1; ++i) combine_dots<T>(g, i);
   }
 
+  // The segments' sums and their lanes, in order.
   template <class T>
   void combine_dots(int64_t g, int64_t channel) const {
     const T* first = reinterpret_cast<const T*>(partial_ + p_.partial(0, g, channel));
@@ -291,7 +196,6 @@ class WeightRun {
   const Correlation& c_;
   int64_t* offset_;
   char *partial_, *scratch_;
-  const ConvPackers* pack_;
 };
 
 }  // namespace

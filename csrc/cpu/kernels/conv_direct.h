@@ -244,25 +244,28 @@ static void run_plane(const ConvPlane& t) {
 
 // ---- Weight gradients, filters side by side: pixels are broadcast ----
 
-// G groups of W taps that follow on each other.
-template <class T, int G, int W, int NV>
+// G groups of W taps of neighbouring pixels, which are S apart.
+template <class T, int G, int W, int NV, int S>
 static void tap_tile(const ConvTapTile& t) {
   constexpr int L = kLanes<T>;
   int64_t group[G];
   FASTNN_UNROLL for (int g = 0; g < G; ++g) group[g] = t.offset[g * W];
   Vec<T> acc[G][W][NV] = {};
-  for (int64_t row = 0; row < t.rows; ++row) {
-    const T* x = static_cast<const T*>(t.x) + row * t.x_row;
-    const T* dy = static_cast<const T*>(t.dy) + row * t.dy_row;
+  const T* dy = static_cast<const T*>(t.dy);
+  const T* image = static_cast<const T*>(t.x);
+  for (int64_t i = 0; i < t.images; ++i, image += t.x_image) {
+    for (int64_t row = 0; row < t.rows; ++row) {
+      const T* x = image + row * t.x_row;
 #pragma GCC unroll 1
-    for (int64_t p = 0; p < t.pixels; ++p, ++x, dy += t.dy_pixel) {
-      Vec<T> d[NV];
-      FASTNN_UNROLL for (int v = 0; v < NV; ++v) d[v] = load(dy + v * L);
-      FASTNN_UNROLL for (int g = 0; g < G; ++g) {
-        const T* from = x + group[g];
-        FASTNN_UNROLL for (int w = 0; w < W; ++w) {
-          const Vec<T> b = splat(from[w]);
-          FASTNN_UNROLL for (int v = 0; v < NV; ++v) acc[g][w][v] = fma(b, d[v], acc[g][w][v]);
+      for (int64_t p = 0; p < t.pixels; ++p, x += t.x_pixel, dy += NV * L) {
+        Vec<T> d[NV];
+        FASTNN_UNROLL for (int v = 0; v < NV; ++v) d[v] = load(dy + v * L);
+        FASTNN_UNROLL for (int g = 0; g < G; ++g) {
+          const T* from = x + group[g];
+          FASTNN_UNROLL for (int w = 0; w < W; ++w) {
+            const Vec<T> b = splat(from[w * S]);
+            FASTNN_UNROLL for (int v = 0; v < NV; ++v) acc[g][w][v] = fma(b, d[v], acc[g][w][v]);
+          }
         }
       }
     }
@@ -277,31 +280,32 @@ static void tap_tile(const ConvTapTile& t) {
 // Single taps, any number.
 template <class T, int NV, int R>
 static void loose_taps(const ConvTapTile& t) {
-  if (t.taps == R) return tap_tile<T, R, 1, NV>(t);
+  if (t.taps == R) return tap_tile<T, R, 1, NV, 1>(t);
   if constexpr (R > 1) loose_taps<T, NV, R - 1>(t);
 }
 
-template <class T, int NV>
+template <class T, int NV, int S>
 static void run_taps_of(const ConvTapTile& t) {
   if (t.adjacent) {
     const int groups = t.taps / t.width;
-    if (t.width == 3 && groups == 3) return tap_tile<T, 3, 3, NV>(t);
+    if (t.width == 3 && groups == 3) return tap_tile<T, 3, 3, NV, S>(t);
     if constexpr (25 * NV <= kTapSums)
-      if (t.width == 5 && groups == 5) return tap_tile<T, 5, 5, NV>(t);
+      if (t.width == 5 && groups == 5) return tap_tile<T, 5, 5, NV, S>(t);
     if constexpr (10 * NV <= kTapSums)
-      if (t.width == 5 && groups == 2) return tap_tile<T, 2, 5, NV>(t);
+      if (t.width == 5 && groups == 2) return tap_tile<T, 2, 5, NV, S>(t);
     if constexpr (14 * NV <= kTapSums)
-      if (t.width == 7 && groups == 2) return tap_tile<T, 2, 7, NV>(t);
+      if (t.width == 7 && groups == 2) return tap_tile<T, 2, 7, NV, S>(t);
   }
   loose_taps<T, NV, kTapSums / NV>(t);
 }
 
 template <class T>
 static void run_taps(const ConvTapTile& t) {
+  constexpr int L = kLanes<T>;
   if (t.vectors == 1)
-    run_taps_of<T, 1>(t);
+    t.vectors_apart ? run_taps_of<T, 1, L>(t) : run_taps_of<T, 1, 1>(t);
   else
-    run_taps_of<T, 2>(t);
+    t.vectors_apart ? run_taps_of<T, 2, L>(t) : run_taps_of<T, 2, 1>(t);
 }
 
 // ---- Weight gradients, pixels side by side ----

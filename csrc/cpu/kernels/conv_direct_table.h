@@ -53,17 +53,18 @@ struct ConvPlane {
   bool relu;
 };
 
-// sum[r][lane] += sum over `rows` rows of `pixels` pixels of x[offset[r]] dy[lane]: what `taps`
-// taps of one channel have in common with up to `vectors` vectors of filters, side by side in dy.
+// sum[r][lane] += sum over the pixels of some images of x[offset[r]] dy[lane]: what `taps` taps of
+// one channel have in common with `vectors` vectors of filters, side by side in dy.
 struct ConvTapTile {
   const void* x;
   const int64_t* offset;
   int taps, vectors;
-  bool adjacent;  // offsets are `taps / width` runs of `width` that follow on each other
+  bool adjacent;  // offsets are `taps / width` runs of `width` neighbouring pixels
   int width;
-  int64_t rows, pixels, x_row, dy_row;  // dy pixels are dy_pixel apart, x pixels 1
-  const void* dy;
-  int64_t dy_pixel;
+  bool vectors_apart;  // neighbouring pixels of x are; else they are adjacent
+  int64_t images, rows, pixels;
+  int64_t x_image, x_row, x_pixel;
+  const void* dy;  // [pixel][vectors]
   void* sum;
   int64_t sum_tap;
 };
