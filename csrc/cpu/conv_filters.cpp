@@ -6,6 +6,7 @@
 // written once, with bias and activation.
 #include <algorithm>
 
+#include "cpu/conv_band.h"
 #include "cpu/conv_direct.h"
 #include "cpu/gemm_core.h"
 #include "cpu/gemm_plan.h"
@@ -306,10 +307,14 @@ class FilterRun {
 }  // namespace
 
 bool prefers_filters(const Correlation& c) {
-  return c.axis[0].out == 1 && c.axis[0].taps == 1 && c.axis[0].size == 1 &&
-         c.axis[0].origin == 0 && c.dtype != DType::f64 && c.taps() > 1 && c.in > 0 &&
-         c.batch > 0 && c.pixels() > 0 && c.axis[2].step <= 2 &&
-         c.out >= active_conv_kernels().filters.lanes && c.in >= 8;
+  const int64_t lanes = active_conv_kernels().filters.lanes, x = c.axis[2].out;
+  if (!two_axes(c) || c.dtype == DType::f64 || c.taps() < 2 || c.in * c.taps() < 24 ||
+      c.out < lanes || c.batch == 0 || c.pixels() == 0 || c.axis[2].step > 2)
+    return false;
+  // With one vector of filters a tile has as many loads as products: rows of pixels are quicker,
+  // unless much of their vectors is empty.
+  const bool rows_filled = 6 * x > 5 * round_up(x, lanes);
+  return c.out > lanes || c.image.c == 1 || !(prefers_direct(c) && rows_filled);
 }
 
 size_t correlate_filters_workspace(const Correlation& c) {
