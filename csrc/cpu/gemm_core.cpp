@@ -353,7 +353,7 @@ class Run {
     finish(tile, out, i, j);
   }
 
-  // ---- One row times a matrix ----
+  // ---- One row, or a few, times a matrix ----
 
   void run_vector(Task& t) const {
     fetch_bias(t);
@@ -364,11 +364,13 @@ class Run {
     }
     char* y = t.scratch + plan_.scratch_b;
     f_.vector({x, offset(t.at.b, t.columns.begin * p_.b.lane_stride, plan_.elem), p_.b.lane_stride,
-               p_.b.k_stride, p_.k, t.columns.size(), y});
+               p_.b.k_stride, p_.k, t.columns.size(), y, p_.m, p_.a.lane_stride, plan_.nb});
     for (int64_t j = t.columns.begin; j < t.columns.end; j += f_.nr) {
       GemmTile tile = waiting_tile(t, j);
-      memcpy(tile.c, offset(y, j - t.columns.begin, plan_.elem),
-             static_cast<size_t>(tile.n * plan_.elem));
+      for (int64_t i = 0; i < tile.m; ++i)
+        memcpy(offset(tile.c, i * f_.nr, plan_.elem),
+               offset(y, i * plan_.nb + j - t.columns.begin, plan_.elem),
+               static_cast<size_t>(tile.n * plan_.elem));
       complete(t, tile, j);
     }
   }

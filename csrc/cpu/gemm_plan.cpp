@@ -64,10 +64,14 @@ void choose_modes(const GemmProblem& p, GemmPlan& plan) {
     plan.a = GemmMode::own;
 }
 
-// One row, and a matrix that can be read in runs.
-bool is_vector_by_matrix(const GemmProblem& p) {
-  return p.m == 1 && in_memory(p.a, p.dtype) && in_memory(p.b, p.dtype) && p.run_limit == 0 &&
-         (p.b.lane_stride == 1 || p.b.k_stride == 1);
+// One row of x, and a matrix that can be read in runs; or a few rows, and a matrix whose columns can
+// be: no tiles.
+bool is_vector_by_matrix(const GemmProblem& p, int64_t m, const GemmOperand& x,
+                         const GemmOperand& matrix) {
+  if (!in_memory(x, p.dtype) || !in_memory(matrix, p.dtype) || p.run_limit != 0) return false;
+  if (m == 1) return matrix.lane_stride == 1 || matrix.k_stride == 1;
+  const bool few = m <= gemm_family(p.dtype).mr && p.k >= (m <= 4 ? 64 : m <= 8 ? 128 : 256);
+  return few && x.k_stride == 1 && matrix.k_stride == 1 && matrix.lane_stride != 1;
 }
 
 // A long K over a small output leaves too few blocks: K is cut, too.
@@ -139,13 +143,13 @@ void cut_matrix(const GemmProblem& p, GemmPlan& plan) {
 }
 
 void cut_vector(const GemmProblem& p, GemmPlan& plan) {
-  constexpr int64_t kTaskBytes = 128 << 10;  // of the matrix
+  constexpr int64_t kTaskBytes = 128 << 10;  // of the matrix, for one row
   plan.a = plan.b = GemmMode::direct;
-  plan.mb = 1;
+  plan.mb = p.m;
   plan.n_span = p.n;
   plan.k_span = p.k;
   const int64_t column_bytes = std::max<int64_t>(1, p.k) * plan.elem;
-  const int64_t columns = std::max<int64_t>(ceil_div(p.n, 16), kTaskBytes / column_bytes);
+  const int64_t columns = std::max<int64_t>(ceil_div(p.n, 16), kTaskBytes / (column_bytes * p.m));
   plan.nb = even_block(p.n, std::max<int64_t>(columns, plan.family->nr), plan.family->nr);
 }
 
@@ -167,7 +171,7 @@ void lay_out(const GemmProblem& p, GemmPlan& plan) {
                                            : 0;
   plan.scratch_b = each;
   if (plan.b == GemmMode::own) each += bytes(plan.nb * plan.kc);
-  if (plan.vector) each += bytes(plan.nb);
+  if (plan.vector) each += bytes(p.m * plan.nb);
   plan.scratch_stage = each;
   const int64_t tiles = ceil_div(plan.mb, f.mr) * ceil_div(plan.nb, f.nr);
   const int64_t waiting = !plan.staged ? 0 : plan.k_blocks > 1 && plan.segments == 1 ? tiles : 1;
@@ -183,10 +187,8 @@ void lay_out(const GemmProblem& p, GemmPlan& plan) {
 
 bool gemm_wants_swap(const GemmProblem& p) {
   if (p.c.place) return false;
-  if (is_vector_by_matrix(p)) return false;
-  if (p.n == 1 && p.run_limit == 0 && in_memory(p.a, p.dtype) && in_memory(p.b, p.dtype) &&
-      (p.a.lane_stride == 1 || p.a.k_stride == 1))
-    return true;
+  if (is_vector_by_matrix(p, p.m, p.a, p.b)) return false;
+  if (is_vector_by_matrix(p, p.n, p.b, p.a)) return true;
   // The register tile writes rows of adjacent columns.
   if (p.c.col != 1 && p.n != 1 && (p.c.row == 1 || p.m == 1)) return true;
   // Few rows times a transposed matrix (a layer's weight): the large operand is then read where it
@@ -206,7 +208,7 @@ GemmPlan make_gemm_plan(const GemmProblem& p) {
   const int64_t l1_k = cache_sizes().l1d * 2 / 3 / (plan.family->a_panel * plan.elem);
   int64_t kc_max = std::clamp<int64_t>(l1_k / 64 * 64, 128, 512);
   if (p.run_limit > 0) kc_max = std::min(kc_max, p.run_limit);
-  plan.vector = is_vector_by_matrix(p);
+  plan.vector = !p.c.place && is_vector_by_matrix(p, p.m, p.a, p.b);
   choose_segments(p, kc_max, plan);
   plan.kc = even_block(plan.seg_k, kc_max, 8);
   plan.k_blocks = plan.kc ? ceil_div(plan.seg_k, plan.kc) : 1;

@@ -88,6 +88,8 @@ SHAPES = {
     "power-of-two-strides": (96, 64, 1024),
     "square": (512, 512, 512),
     "few-rows": (8, 300, 400),
+    "odd-few-rows": (13, 41, 301),
+    "three-rows": (3, 50, 130),
     "few-rows-and-segments-of-k": (30, 40, 8192),
     "vector-matrix": (1, 1500, 333),
     "matrix-vector": (1500, 1, 333),

@@ -65,12 +65,14 @@ struct GemmSum {
   int64_t stride, count, n;
 };
 
-// y[j] = sum over k of x[k] * b[k * k_stride + j * lane_stride], one of the strides being 1.
+// y[i][j] = sum over k of x[i][k] * b[k * k_stride + j * lane_stride], one of the strides being 1.
+// More than one row of x only where that is k_stride.
 struct GemmVector {
   const void* x;
   const void* b;
   int64_t lane_stride, k_stride, k, n;
   void* y;
+  int64_t m, x_row, y_row;  // rows of x and y, and how far apart
 };
 
 struct GemmFamily {
