@@ -64,8 +64,8 @@ void choose_modes(const GemmProblem& p, GemmPlan& plan) {
     plan.a = GemmMode::own;
 }
 
-// One row of x, and a matrix that can be read in runs; or a few rows, and a matrix whose columns can
-// be: no tiles.
+// One row of x, and a matrix that can be read in runs; or a few rows, and a matrix whose columns
+// can be: no tiles.
 bool is_vector_by_matrix(const GemmProblem& p, int64_t m, const GemmOperand& x,
                          const GemmOperand& matrix) {
   if (!in_memory(x, p.dtype) || !in_memory(matrix, p.dtype) || p.run_limit != 0) return false;

@@ -1,5 +1,5 @@
-// One vector, or a few, times a matrix: every element of the matrix is read once, so that reading it
-// in long runs is all that counts.
+// One vector, or a few, times a matrix: every element of the matrix is read once, so that reading
+// it in long runs is all that counts.
 #pragma once
 
 #include "cpu/kernels/gemm.h"
@@ -117,8 +117,8 @@ FASTNN_INLINE void dot_products(const GemmVector& v, const T* x, const T* b, T* 
         const Vec<T> row = n < L ? load_n(x + m * v.x_row + i, n) : load(x + m * v.x_row + i);
 #pragma GCC unroll 4
         for (int r = 0; r < R; ++r)
-          sum[0][m][r] = fma(
-              row, n < L ? load_n(b + r * stride + i, n) : load(b + r * stride + i), sum[0][m][r]);
+          sum[0][m][r] = fma(row, n < L ? load_n(b + r * stride + i, n) : load(b + r * stride + i),
+                             sum[0][m][r]);
       }
     }
     if constexpr (C == 2) {
@@ -133,13 +133,14 @@ FASTNN_INLINE void dot_products(const GemmVector& v, const T* x, const T* b, T* 
 
 // Accumulators, the columns and one vector of x fill the registers.
 template <int M>
-constexpr int kDotColumns = M == 1 ? 4 : kRows >= 14 ? 3 : 2;
+constexpr int kDotColumns = M == 1        ? 4
+                            : kRows >= 14 ? 3
+                                          : 2;
 
 template <class T, int M>
 static void dot_rows(const GemmVector& v, const T* x, const T* b, int64_t columns, T* y) {
   if (columns == kDotColumns<M>) return dot_products<T, M, kDotColumns<M>>(v, x, b, y);
-  for (int64_t j = 0; j < columns; ++j)
-    dot_products<T, M, 1>(v, x, b + j * v.lane_stride, y + j);
+  for (int64_t j = 0; j < columns; ++j) dot_products<T, M, 1>(v, x, b + j * v.lane_stride, y + j);
 }
 
 // Some columns at a time meet all vectors while they are in the first-level cache.
