@@ -1,7 +1,7 @@
 """save and load: safetensors for arrays, JSON for the rest; atomic; no file can run code.
 
 A file is a plain safetensors file: any reader of that format sees its arrays. What is around them (nested dicts, lists,
-numbers, strings) stands as JSON in the file's metadata.
+numbers, strings) stands as JSON in the file's metadata, and so do CRC-32 sums of all that, checked by load.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,9 @@ from . import dtypes
 from .ops._util import TensorBase, wrap
 
 _KEY = "fastnn"
+_SUMS = (
+    "fastnn.crc32"  # {"": of the text under _KEY, name of a tensor: of its dtype, shape and bytes}
+)
 _FORMAT = 1
 _BY_CODE = {
     "F32": dtypes.float32,
@@ -35,6 +39,7 @@ _BY_CODE = {
     "I32": dtypes.int32,
     "I64": dtypes.int64,
 }
+_CODES = {d.numpy: code for code, d in _BY_CODE.items()}
 
 
 def _encode(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
@@ -119,6 +124,33 @@ def atomic_path(path: str | os.PathLike) -> Any:
         os.close(folder)
 
 
+def _sum(dtype: str, shape: Any, data: Any) -> int:
+    return zlib.crc32(data, zlib.crc32(f"{dtype} {list(shape)}".encode()))
+
+
+def _sums(text: str, arrays: Mapping[str, np.ndarray]) -> str:
+    sums = {"": zlib.crc32(text.encode())}
+    for name, a in arrays.items():
+        sums[name] = _sum(_CODES[a.dtype], a.shape, a.reshape(-1).view(np.uint8))
+    return json.dumps(sums)
+
+
+def _check_sums(metadata: Mapping[str, str], entries: Any, path: str) -> None:
+    """ValueError where the file is not what was saved. Files of older versions and others' have no sums."""
+    if _SUMS not in metadata:
+        return
+    found = {"": zlib.crc32(metadata.get(_KEY, "").encode())}
+    found |= {name: _sum(e["dtype"], e["shape"], e["data"]) for name, e in entries}
+    try:
+        saved = dict(json.loads(metadata[_SUMS]))
+    except (ValueError, TypeError):
+        saved = {}
+    for name in [*found, *saved]:
+        if found.get(name) != saved.get(name):
+            what = f"tensor '{name}'" if name else "its structure"
+            raise ValueError(f"load: {path} is damaged: {what} does not match its checksum")
+
+
 def save(obj: Any, f: str | os.PathLike) -> None:
     """Writes tensors, arrays, numbers, strings, and dicts, lists and tuples of them to a file.
 
@@ -130,7 +162,7 @@ def save(obj: Any, f: str | os.PathLike) -> None:
     text = json.dumps({"format": _FORMAT, "data": structure})
     dense = {name: np.asarray(a, dtypes.of_array(a).numpy, order="C") for name, a in arrays.items()}
     # Written by us rather than by safetensors: after a kill its temporary files would pile up under random names.
-    blob = safetensors.numpy.save(dense, {_KEY: text})
+    blob = safetensors.numpy.save(dense, {_KEY: text, _SUMS: _sums(text, dense)})
     with atomic_path(f) as temporary:
         temporary.write_bytes(blob)
 
@@ -138,8 +170,8 @@ def save(obj: Any, f: str | os.PathLike) -> None:
 def load(f: str | os.PathLike, map_location: Any = None, *, weights_only: bool = True) -> Any:
     """Reads what save() wrote; any other safetensors file as a dict of tensors.
 
-    Raises FileNotFoundError, and ValueError for a file that is no (complete) safetensors file. `weights_only` is always
-    true: no file can run code.
+    Raises FileNotFoundError, and ValueError for a file that is no (complete) safetensors file or was damaged.
+    `weights_only` is always true: no file can run code.
     """
     from .ops.creation import check_device
 
@@ -153,6 +185,8 @@ def load(f: str | os.PathLike, map_location: Any = None, *, weights_only: bool =
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     except Exception as e:
         raise ValueError(f"load: {path} is not a complete safetensors file: {e}") from None
+    metadata = header.get("__metadata__", {})
+    _check_sums(metadata, entries, path)
     arrays = {}
     for name, entry in entries:
         if entry["dtype"] not in _BY_CODE:
@@ -161,7 +195,7 @@ def load(f: str | os.PathLike, map_location: Any = None, *, weights_only: bool =
             )
         d = _BY_CODE[entry["dtype"]].numpy
         arrays[name] = np.frombuffer(bytearray(entry["data"]), d).reshape(entry["shape"])
-    text = header.get("__metadata__", {}).get(_KEY)
+    text = metadata.get(_KEY)
     if text is None:
         return OrderedDict((name, wrap(a)) for name, a in arrays.items())
     try:
