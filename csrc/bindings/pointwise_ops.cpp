@@ -82,15 +82,34 @@ void positional_limit(const CallArgs& call, Py_ssize_t limit) {
 
 // ---- two operands -------------------------------------------------------------------------------
 
+// Which operands backward reads, given those that want a gradient. The others are not saved: their
+// memory can go, and they may be written in place.
+std::pair<bool, bool> operands_read(MapOp op, bool wants_a, bool wants_b) {
+  switch (op) {
+    case MapOp::mul:
+      return {wants_b, wants_a};
+    case MapOp::div:
+      return {wants_b, true};
+    case MapOp::remainder:
+    case MapOp::fmod:
+      return {wants_b, wants_b};
+    default:
+      return {true, true};
+  }
+}
+
 void record_binary(int id, py::handle backward, py::handle result, const Operand& a,
                    const Operand& b, const Operands& in, const TensorView& out) {
   py::object ctx = py::none(), meta_a = meta_of(a, in.view(0), out),
              meta_b = meta_of(b, in.view(1), out);
   if (!meta_a.is_none() || !meta_b.is_none()) ctx = py::make_tuple(meta_a, meta_b);
-  if (id & kSavesInputs)
-    record_call(result, backward, {a.edge(), b.edge()}, {a.saved(), b.saved()}, ctx);
-  else
+  if (id & kSavesInputs) {
+    const auto [reads_a, reads_b] = operands_read(kernel_of(id), a.wants_grad(), b.wants_grad());
+    record_call(result, backward, {a.edge(), b.edge()},
+                {reads_a ? a.saved() : Py_None, reads_b ? b.saved() : Py_None}, ctx);
+  } else {
     record_call(result, backward, {a.edge(), b.edge()}, {}, ctx);
+  }
 }
 
 // op(input, other, *, alpha=1, out=None); state: its backward, or None.
