@@ -46,6 +46,13 @@ NewArray new_array_like(const TensorView& like, DType dtype);
 // A numpy.dtype that is one of ours.
 DType dtype_arg(py::handle dtype, const char* op);
 
+// Python's truth of a value; what asking for it raises goes on.
+inline bool truth_of(py::handle value) {
+  const int truth = PyObject_IsTrue(value.ptr());
+  if (truth < 0) throw py::error_already_set();
+  return truth == 1;
+}
+
 std::vector<int64_t> int_list(py::handle sequence, const char* op, const char* name);
 // An int or a sequence of `n` ints, as PyTorch's kernel_size, stride, padding, ...
 void int_or_list(py::handle value, int64_t* out, int n, const char* op, const char* name);

@@ -224,7 +224,7 @@ py::object run_backward(int, const CallArgs& call) {
   const std::string op = args[5] ? args[5].cast<std::string>() : "backward";
   const py::list tensors(py::reinterpret_borrow<py::object>(args[0]));
   const std::vector<py::object> grads = root_grads(tensors, args[1], op.c_str());
-  const bool create_graph = PyObject_IsTrue(args[3].ptr()) == 1;
+  const bool create_graph = truth_of(args[3]);
 
   Targets targets;
   std::vector<Edge> wanted, roots;
@@ -242,7 +242,7 @@ py::object run_backward(int, const CallArgs& call) {
   // A hook may drop what the caller holds: the graph's roots live as long as the run.
   std::vector<py::object> alive;
   for (const Edge& e : roots) alive.push_back(py::reinterpret_borrow<py::object>(e.target));
-  Run run(PyObject_IsTrue(args[2].ptr()) == 1, create_graph, captures ? &targets : nullptr);
+  Run run(truth_of(args[2]), create_graph, captures ? &targets : nullptr);
   if (captures) run.need(roots);
   const GradMode mode(create_graph);
   for (size_t i = 0; i < roots.size(); ++i) run.start(roots[i], grads[i]);

@@ -2,6 +2,7 @@
 // tensors the way to the kernel is all that a call costs. What their gradients are is Python's
 // (ops/arithmetic.py, pointwise.py, activation.py), which makes these functions.
 #include <cstring>
+#include <utility>
 
 #include "bindings/fast_function.h"
 #include "bindings/node.h"

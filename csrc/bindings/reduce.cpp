@@ -65,9 +65,7 @@ DType result_dtype(ReduceOp op, DType x) {
   }
 }
 
-bool truth(py::handle value, bool otherwise) {
-  return value ? PyObject_IsTrue(value.ptr()) == 1 : otherwise;
-}
+bool truth(py::handle value, bool otherwise) { return value ? truth_of(value) : otherwise; }
 
 struct Named {
   const char* name;

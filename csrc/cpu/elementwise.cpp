@@ -47,11 +47,11 @@ void check_broadcast(const char* op, const TensorView& out, const TensorView& in
 }
 
 void check_divisor(const char* op, const TensorView& v) {
+  if (v.numel() == 0) return;  // tiles of no columns would be divided by
   const Loops loops = build_loops(&v, 1);
   TileWalk walk(loops, 1, loops.cols());
   const auto size = static_cast<int64_t>(size_of(v.dtype));
   const LoadFn load = active_cast_kernels().load[2][static_cast<int>(v.dtype)];
-  if (v.numel() == 0) return;
   walk.seek(0);
   for (int64_t t = 0; t < walk.tiles(); ++t, walk.next())
     for (int64_t c = 0; c < walk.cols(); ++c) {

@@ -11,13 +11,13 @@ constexpr const char* kName = "group_norm";
 struct Groups {
   Channels s;
   int64_t groups, in_group;  // channels
-  double count;              // elements
+  double count;              // elements; 1 for none, so that empty means are 0 and not NaN
 
   Groups(const TensorView& x, int64_t groups)
       : s(x),
         groups(groups),
         in_group(s.channels / groups),
-        count(static_cast<double>(in_group * s.positions)) {}
+        count(static_cast<double>(std::max<int64_t>(in_group * s.positions, 1))) {}
 };
 
 void check_groups(const GroupNormParams& p, const TensorView& x) {

@@ -328,3 +328,10 @@ def test_misalignment_does_not_change_bits(level):
         view[:] = values
         same(_core.tanh(view), reference)
         same(_core.tanh(view[3:100]), reference[3:100])
+
+
+@pytest.mark.parametrize("name", ["floor_divide", "remainder", "fmod", "trunc_divide"])
+def test_integer_division_by_nothing(name):
+    """The divisor has no elements: the check for zeros once divided by its number of columns."""
+    for shape in ((0,), (4, 0, 1), (3, 0, 0, 3)):
+        assert getattr(_core, name)(np.array(5), np.ones(shape, np.int64)).shape == shape

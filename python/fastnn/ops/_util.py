@@ -108,6 +108,19 @@ def require_tensor(x: Any, op: str, name: str = "input") -> Any:
     return x
 
 
+def require_tensors(op: str, **named: Any) -> None:
+    """TypeError that names the first one that is no tensor."""
+    for name, x in named.items():
+        require_tensor(x, op, name)
+
+
+def optional_tensors(op: str, **named: Any) -> None:
+    """As require_tensors(), and None will do."""
+    for name, x in named.items():
+        if x is not None:
+            require_tensor(x, op, name)
+
+
 def require_float(x: Any, op: str, name: str = "input") -> Any:
     require_tensor(x, op, name)
     if x._data.dtype.kind in "iub":

@@ -13,7 +13,7 @@ from .._errors import ShapeError
 from ..autograd.node import OUTPUT, Node, record, state, wants_grad
 from . import inplace as _inplace
 from ._narrow import in_float32
-from ._util import normalize_dim, require_float, wrap
+from ._util import normalize_dim, require_float, require_tensor, wrap
 from .pointwise import where, zero_like_number
 
 
@@ -264,6 +264,7 @@ def rrelu_(
 def prelu(input: Any, weight: Any) -> Any:
     """The input where positive, ``weight * input`` elsewhere; one weight, or one for each channel (dim 1)."""
     require_float(input, "prelu")
+    require_tensor(weight, "prelu", "weight")
     n = weight._data.size
     if n != 1:
         channels = input._data.shape[1] if input._data.ndim > 1 else 1
@@ -299,7 +300,7 @@ def rrelu(
 
 def glu(input: Any, dim: int = -1) -> Any:
     """``a * sigmoid(b)`` for the two halves a, b of `dim` (Dauphin et al., 2016)."""
-    d = normalize_dim(dim, input._data.ndim, "glu")
+    d = normalize_dim(dim, require_tensor(input, "glu")._data.ndim, "glu")
     if input._data.shape[d] % 2:
         raise RuntimeError(
             f"glu: Halving dimension must be even, but dimension {d} is size {input._data.shape[d]}"
@@ -311,6 +312,7 @@ def glu(input: Any, dim: int = -1) -> Any:
 @in_float32
 def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Any:
     """``input / max(‖input‖_p, eps)`` along `dim`."""
+    require_tensor(input, "normalize")
     return input / input.norm(p, dim, True).clamp_min(eps).expand_as(input)
 
 

@@ -145,6 +145,8 @@ def _make_lp_pool(
     ) -> Any:
         require_float(input, name)
         volume = math.prod(entries(kernel_size, dims, name, "kernel_size"))
+        if norm_type == 0:
+            raise ValueError(f"{name}: norm_type must not be 0")
         if norm_type == math.inf:
             return maximum(pointwise.abs(input), kernel_size, stride, 0, 1, ceil_mode)
         if norm_type == -math.inf:

@@ -137,7 +137,7 @@ def embedding_bag(
                 f"{op}: per_sample_weights was not None, but is only supported for mode='sum' "
                 f"(got mode='{mode}')"
             )
-        if scale._data.shape != input._data.shape:
+        if require_tensor(scale, op, "per_sample_weights")._data.shape != input._data.shape:
             raise ShapeError(
                 f"{op}: If per_sample_weights ({list(scale._data.shape)}) is not None, then it must "
                 f"have the same shape as the input ({list(input._data.shape)})"
@@ -170,7 +170,7 @@ def _bags(input: Any, offsets: Any, include_last: bool, op: str) -> tuple[np.nda
                          f"{indices.ndim}")  # fmt: skip
     if offsets is None:
         raise ValueError(f"{op}: offsets has to be a 1D Tensor but got None")
-    starts = offsets._data
+    starts = require_tensor(offsets, op, "offsets")._data
     if starts.ndim != 1:
         raise ValueError(f"{op}: offsets has to be a 1D Tensor")
     if include_last:

@@ -12,7 +12,7 @@ from .. import _core
 from .._errors import ShapeError
 from ..autograd.node import Node, wants_grad
 from . import inplace
-from ._util import require_tensor, store, wrap
+from ._util import as_tensor_operand, require_tensor, require_tensors, store, wrap
 
 
 def mm(input: Any, mat2: Any, *, out: Any = None) -> Any:
@@ -129,6 +129,7 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) ->
 
 def _plus(product: Any, input: Any, beta: Any) -> Any:
     """``product + beta * input``; with beta = 0, NaN in `input` do not spread."""
+    input = as_tensor_operand(input, "addmm", "input")
     if beta == 0:
         if not wants_grad(input):
             return product
@@ -199,6 +200,7 @@ linear = _core.make_linear(_linear_backward)
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     """``input1ᵀ weight[k] input2 + bias[k]`` for each output k."""
+    require_tensors("bilinear", input1=input1, input2=input2, weight=weight)
     out = einsum("...i,kij,...j->...k", input1, weight, input2)
     return out if bias is None else out + bias
 

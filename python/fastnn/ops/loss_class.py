@@ -18,7 +18,9 @@ def _class_dim(x: Any) -> int:
 
 
 def _cross_entropy_arrays(x: Any, weight: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    return x._data, None if weight is None else wide(weight._data)
+    if weight is None:
+        return x._data, None
+    return x._data, wide(require_tensor(weight, "cross_entropy", "weight")._data)
 
 
 def cross_entropy(
@@ -78,11 +80,11 @@ def _distribution(
     w = wrap(np.ones(row, x._data.dtype)) if weight is None else weight.reshape(row)
     if target._data.dtype.kind not in "iu":
         slope = w * (1 - smoothing)
-        return slope * target + w * (smoothing / classes), slope
+        return slope * target + w * (smoothing / max(classes, 1)), slope
     labels = np.expand_dims(target._data, dim)
     kept = labels != ignore_index
     hot = np.arange(classes).reshape(row) == labels
-    flat = (hot * (1 - smoothing) + smoothing / classes) * kept
+    flat = (hot * (1 - smoothing) + smoothing / max(classes, 1)) * kept
     return wrap(cast(flat, x._data.dtype)) * w, None
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from .._errors import DTypeError, ShapeError
 from ._loss import legacy_reduction, reduced
 from ._narrow import in_float32
-from ._util import require_tensor, wrap
+from ._util import optional_tensors, require_tensor, require_tensors, wrap
 from .loss_pointwise import class_targets
 from .pointwise import where
 
@@ -35,6 +35,7 @@ def pairwise_distance(
     x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Any:
     """``‖x1 - x2 + eps‖_p`` along the last dimension."""
+    require_tensors("pairwise_distance", x1=x1, x2=x2)
     return (x1 - x2 + eps).norm(p, -1, keepdim)
 
 
@@ -59,6 +60,7 @@ def cosine_embedding_loss(
 ) -> Any:
     """``1 - cos`` where target is 1, ``max(0, cos - margin)`` where it is -1."""
     reduction = legacy_reduction(size_average, reduce, reduction, "cosine_embedding_loss")
+    require_tensors("cosine_embedding_loss", input1=input1, input2=input2, target=target)
     if input1._data.ndim != target._data.ndim + 1 or input1._data.ndim not in (1, 2):
         raise ShapeError(
             "cosine_embedding_loss: inputs (N, D) with target (N,), or (D,) with (), are expected; got "
@@ -86,6 +88,7 @@ def triplet_margin_with_distance_loss(
 ) -> Any:
     """``max(0, d(a, p) - d(a, n) + margin)``; `swap` takes the smaller of d(a, n) and d(p, n)."""
     reduction = legacy_reduction(None, None, reduction, "triplet_margin_with_distance_loss")
+    require_tensors("triplet_margin_loss", anchor=anchor, positive=positive, negative=negative)
     if not margin > 0:
         raise ValueError(f"triplet_margin_loss: margin must be greater than 0, got {margin}")
     distance = pairwise_distance if distance_function is None else distance_function
@@ -149,6 +152,8 @@ def multi_margin_loss(
 ) -> Any:
     """``sum over i != y of max(0, w[y] (margin - x[y] + x[i]))^p / C``, for class indices y."""
     reduction = legacy_reduction(size_average, reduce, reduction, "multi_margin_loss")
+    require_tensors("multi_margin_loss", input=input, target=target)
+    optional_tensors("multi_margin_loss", weight=weight)
     if p not in (1, 2):
         raise ValueError(f"multi_margin_loss: only p == 1 and p == 2 supported, got {p}")
     x = _rows(input, "multi_margin_loss")
@@ -171,6 +176,7 @@ def multilabel_margin_loss(
 ) -> Any:
     """``sum over targets y, others i of max(0, 1 - x[y] + x[i]) / C``; targets are class indices up to the first -1."""
     reduction = legacy_reduction(size_average, reduce, reduction, "multilabel_margin_loss")
+    require_tensors("multilabel_margin_loss", input=input, target=target)
     if require_tensor(target, "multilabel_margin_loss", "target")._data.dtype.kind not in "iu":
         raise DTypeError(
             f"multilabel_margin_loss: target must hold class indices (int64), got {target._data.dtype}"

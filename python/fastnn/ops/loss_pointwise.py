@@ -14,7 +14,16 @@ from .._errors import ShapeError
 from ..autograd.node import Node, record, wants_grad
 from ._loss import REDUCTIONS, legacy_reduction, reduced
 from ._narrow import in_float32, widened
-from ._util import broadcast_shape, cast, require_float, require_tensor, wide, wrap
+from ._util import (
+    broadcast_shape,
+    cast,
+    optional_tensors,
+    require_float,
+    require_tensor,
+    require_tensors,
+    wide,
+    wrap,
+)
 from .activation import logsigmoid
 from .pointwise import where
 
@@ -41,8 +50,17 @@ def _weighted(loss: Any, weight: Any, reduction: str, by_weight: bool = False) -
         return reduced(loss, reduction)
     loss = loss * weight
     if by_weight and reduction == "mean":
-        return loss.sum() / weight.expand(loss._data.shape).sum()
+        return loss.sum() / weight.sum()
     return reduced(loss, reduction)
+
+
+def _check_weight(weight: Any, shape: tuple, op: str) -> None:
+    """Weights of mse, l1 and huber: they have the shape of the elements, as in PyTorch."""
+    if weight is not None and require_tensor(weight, op, "weight")._data.shape != shape:
+        raise ShapeError(
+            f"{op}: weight and input must have the same size, got {list(weight._data.shape)} and "
+            f"{list(shape)}"
+        )
 
 
 # ---- Fused: one kernel call a direction ----------------------------------------------------------
@@ -153,6 +171,7 @@ def mse_loss(
     """``(input - target)²``."""
     reduction = legacy_reduction(size_average, reduce, reduction, "mse_loss")
     x, t = _pair(input, target, "mse_loss")
+    _check_weight(weight, x._data.shape, "mse_loss")
     if weight is None and (out := _fused("mse", x, t, reduction)) is not None:
         return out
     return _weighted((x - t).square(), weight, reduction, by_weight=True)
@@ -169,6 +188,7 @@ def l1_loss(
     """``|input - target|``."""
     reduction = legacy_reduction(size_average, reduce, reduction, "l1_loss")
     x, t = _pair(input, target, "l1_loss")
+    _check_weight(weight, x._data.shape, "l1_loss")
     if weight is None and (out := _fused("l1", x, t, reduction)) is not None:
         return out
     return _weighted((x - t).abs(), weight, reduction, by_weight=True)
@@ -182,6 +202,7 @@ def huber_loss(
     if not delta > 0:
         raise ValueError(f"huber_loss: delta must be greater than 0, got {delta}")
     x, t = _pair(input, target, "huber_loss")
+    _check_weight(weight, x._data.shape, "huber_loss")
     if weight is None and (out := _fused("huber", x, t, reduction, float(delta))) is not None:
         return out
     d = (x - t).abs()
@@ -225,6 +246,7 @@ def binary_cross_entropy(
     reduction = legacy_reduction(size_average, reduce, reduction, "binary_cross_entropy")
     require_float(input, "binary_cross_entropy")
     require_tensor(target, "binary_cross_entropy", "target")
+    optional_tensors("binary_cross_entropy", weight=weight)
     if input._data.shape != target._data.shape:
         raise ShapeError(
             f"binary_cross_entropy: Using a target size ({list(target._data.shape)}) that is different "
@@ -256,6 +278,7 @@ def binary_cross_entropy_with_logits(
     reduction = legacy_reduction(size_average, reduce, reduction, op)
     require_float(input, op)
     require_tensor(target, op, "target")
+    optional_tensors(op, weight=weight, pos_weight=pos_weight)
     if input._data.shape != target._data.shape:
         raise ShapeError(
             f"{op}: Target size ({list(target._data.shape)}) must be the same as input size "
@@ -290,6 +313,7 @@ def kl_div(
             stacklevel=2,
         )
     reduction = legacy_reduction(size_average, reduce, "sum" if batchmean else reduction, "kl_div")
+    require_tensors("kl_div", input=input, target=target)
     if input._data.shape == target._data.shape:
         out = _fused("kl_log" if log_target else "kl", input, target, reduction)
         if out is not None:
@@ -319,6 +343,7 @@ def poisson_nll_loss(
     """``exp(x) - t x`` (x is the log of the rate) or ``x - t log(x + eps)``; `full` adds Stirling's
     term for t > 1."""
     reduction = legacy_reduction(size_average, reduce, reduction, "poisson_nll_loss")
+    require_tensors("poisson_nll_loss", input=input, target=target)
     loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
     if full:
         safe = where(target > 1, target, 2.0)
@@ -338,6 +363,7 @@ def gaussian_nll_loss(
 ) -> Any:
     """``(log var + (input - target)² / var) / 2``, var at least eps; `full` adds ``log(2π) / 2``."""
     reduction = legacy_reduction(None, None, reduction, "gaussian_nll_loss")
+    require_tensors("gaussian_nll_loss", input=input, target=target)
     if not hasattr(var, "_data"):
         if var < 0:
             raise ValueError("gaussian_nll_loss: var has negative entry/entries")
@@ -366,6 +392,7 @@ def soft_margin_loss(
 ) -> Any:
     """``log(1 + exp(-target * input))`` for targets ±1."""
     reduction = legacy_reduction(size_average, reduce, reduction, "soft_margin_loss")
+    require_tensors("soft_margin_loss", input=input, target=target)
     return reduced(-logsigmoid(input * target), reduction)
 
 
@@ -380,6 +407,7 @@ def hinge_embedding_loss(
 ) -> Any:
     """input where target is 1, ``max(0, margin - input)`` where it is -1."""
     reduction = legacy_reduction(size_average, reduce, reduction, "hinge_embedding_loss")
+    require_tensors("hinge_embedding_loss", input=input, target=target)
     zero = input * 0.0
     near = where(target == -1, zero, input)
     far = where(target == 1, zero, (margin - input).clamp_min(0.0))
@@ -398,6 +426,7 @@ def margin_ranking_loss(
 ) -> Any:
     """``max(0, -target (input1 - input2) + margin)`` for targets ±1."""
     reduction = legacy_reduction(size_average, reduce, reduction, "margin_ranking_loss")
+    require_tensors("margin_ranking_loss", input1=input1, input2=input2, target=target)
     if not input1._data.ndim == input2._data.ndim == target._data.ndim:
         raise ShapeError(
             "margin_ranking_loss: all inputs should have the same number of dimensions, got "
@@ -417,6 +446,8 @@ def multilabel_soft_margin_loss(
 ) -> Any:
     """The mean over classes of the binary cross-entropy with logits."""
     reduction = legacy_reduction(size_average, reduce, reduction, "multilabel_soft_margin_loss")
+    require_tensors("multilabel_soft_margin_loss", input=input, target=target)
+    optional_tensors("multilabel_soft_margin_loss", weight=weight)
     loss = -(target * logsigmoid(input) + (1.0 - target) * logsigmoid(-input))
     if weight is not None:
         loss = loss * weight

@@ -10,7 +10,7 @@ import numpy as np
 from .. import _core
 from .._errors import ShapeError
 from ..autograd.node import Node, record, wants_grad
-from ._util import cast, require_float, wide, wrap
+from ._util import cast, require_float, require_tensor, wide, wrap
 
 
 def _array(t: Any) -> Any:
@@ -71,7 +71,7 @@ def _check_rows(x: Any, shape: tuple[int, ...], weight: Any, bias: Any, op: str)
             f"{', '.join(map(str, shape))}], but got input of size {list(have)}"
         )
     for name, t in (("weight", weight), ("bias", bias)):
-        if t is not None and t._data.shape != shape:
+        if t is not None and require_tensor(t, op, name)._data.shape != shape:
             raise ShapeError(
                 f"{op}: Expected {name} to be of same shape as normalized_shape, but got {name} of "
                 f"shape {list(t._data.shape)} and normalized_shape = {list(shape)}"
@@ -158,7 +158,7 @@ def _check_channels(x: Any, op: str, **vectors: Any) -> None:
         raise ShapeError(f"{op}: expected at least 2 dimensions, got input of shape {x.shape}")
     channels = x._data.shape[1]
     for name, v in vectors.items():
-        if v is not None and v._data.shape != (channels,):
+        if v is not None and require_tensor(v, op, name)._data.shape != (channels,):
             raise ShapeError(
                 f"{op}: {name} should contain {channels} elements, one for each channel of the "
                 f"input {list(x._data.shape)}, not shape {list(v._data.shape)}"
