@@ -4,6 +4,8 @@
 #   make test    all tests
 #   make bench   benchmarks, side by side with PyTorch where it can be installed
 #   make lint    formatting, style, types
+#
+#   make check-long   half an hour of random calls, kills, sanitizers; its results go to tests/results/
 
 PYTHON ?= python3
 VENV   := .venv
@@ -13,13 +15,18 @@ CMAKE  := $(VENV)/bin/cmake -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(VENV)/bin/
 BENCH  ?=
 TESTS  ?= tests
 
-.PHONY: demo test bench lint format build native clean check-tools
+LONG_SECONDS ?= 300
+
+.PHONY: demo test check-long bench lint format build native clean check-tools
 
 demo: build
 	$(PY) -m fastnn train lenet5 --data mnist --out runs/lenet5
 
 test: build
 	$(PY) -m pytest -q $(TESTS)
+
+check-long: build
+	PATH="$(abspath $(VENV)/bin):$$PATH" $(PY) scripts/check_long.py --seconds $(LONG_SECONDS)
 
 bench: build $(VENV)/.peers
 	$(PY) -m fastnn bench $(BENCH)
