@@ -4,8 +4,7 @@
 #include <cstring>
 #include <utility>
 
-#include "bindings/fast_function.h"
-#include "bindings/node.h"
+#include "bindings/in_place.h"
 #include "bindings/operands.h"
 
 namespace fastnn {
@@ -207,46 +206,39 @@ py::object activation_gradient(int id, const CallArgs& call) {
 
 // ---- in place -----------------------------------------------------------------------------------
 
-// Whether x.op_(other) is the kernel and nothing else: no history, no conversion, memory that may
-// be written.
-bool plain_write(py::handle x, py::handle other) {
-  const TensorObject* t = as_tensor(x);
-  const bool tensor = is_tensor(other);
-  if (!tensor && !PyFloat_CheckExact(other.ptr()) && !PyLong_CheckExact(other.ptr()) &&
-      !PyBool_Check(other.ptr()))
-    return false;
-  if (grad_enabled() &&
-      (requires_grad(x) || (tensor && requires_grad(other)) || (t->base && requires_grad(t->base))))
-    return false;
-  const auto& api = py::detail::npy_api::get();
-  if (!api.PyArray_Check_(t->data)) return false;
-  const auto* a = py::detail::array_proxy(t->data);
-  const char kind = py::detail::array_descriptor_proxy(a->descr)->kind;
-  if (!(a->flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_) || kind != 'f') return false;
-  if (!tensor) return true;
-  if (!api.PyArray_Check_(as_tensor(other)->data)) return false;
-  const auto* b = py::detail::array_proxy(as_tensor(other)->data);
-  return a->descr == b->descr && a->nd == b->nd &&
-         std::equal(a->dimensions, a->dimensions + a->nd, b->dimensions);
-}
-
-// x.op_(other, …); state: the Python method for everything but the plain case.
-py::object in_place(int id, const CallArgs& call) {
-  if (call.count != 2 || call.keywords || !is_tensor(call.values[0]) ||
-      !plain_write(call.values[0], call.values[1])) {
-    PyObject* r = PyObject_Vectorcall(call.self->state, call.values,
-                                      static_cast<size_t>(call.count), call.keywords);
-    if (!r) throw py::error_already_set();
-    return py::reinterpret_steal<py::object>(r);
-  }
+// x.op_(other, *, alpha=1): floating point of one dtype and shape, or a number. True: done.
+bool write_plainly(MapOp op, const CallArgs& call) {
   const py::handle x = call.values[0], other = call.values[1];
-  const Arg out = output_arg(as_tensor(x)->data, call.function, "self");
+  double alpha = 1;
+  if (call.keywords) {
+    const py::handle value = call.values[2];
+    if (PyTuple_GET_SIZE(call.keywords) != 1 || !is_tensor(other) || !is_number(value) ||
+        (op != MapOp::add && op != MapOp::sub) ||
+        PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(call.keywords, 0), "alpha") != 0)
+      return false;
+    alpha = value.cast<double>();
+    op = op == MapOp::add ? MapOp::add_scaled : MapOp::sub_scaled;
+  }
+  if (is_tensor(other) ? !is_numpy(other) : !is_number(other)) return false;
+  if (!free_to_write(x, other)) return false;
   Operands in;
   in.add(as_tensor(x)->data, call.function, "self");
   in.add(is_tensor(other) ? py::handle(as_tensor(other)->data) : other, call.function, "other");
-  map_into(kernel_of(id), out.view, in, out.view.dtype);
+  const DType type = in.view(0).dtype;
+  if (type != DType::f32 && type != DType::f64) return false;
+  if (is_tensor(other) && (in.view(1).dtype != type || !same_shape(in.view(0), in.view(1))))
+    return false;
+  const Arg out = output_arg(as_tensor(x)->data, call.function, "self");
+  map_into(op, out.view, in, type, &alpha);
   ++version_counter(x)->value;
-  return py::reinterpret_borrow<py::object>(x);
+  return true;
+}
+
+// state: the Python method for everything but the plain case.
+py::object in_place(int id, const CallArgs& call) {
+  if (call.count == 2 && is_tensor(call.values[0]) && write_plainly(kernel_of(id), call))
+    return py::reinterpret_borrow<py::object>(call.values[0]);
+  return pass_on(call.self, call);
 }
 
 // ---- making them --------------------------------------------------------------------------------

@@ -87,7 +87,7 @@ void dealloc_spec(PyObject* self) {
 // ---- strides ------------------------------------------------------------------------------------
 
 struct Place {
-  char* data;
+  int64_t offset;
   int64_t strides[kMaxDims];
 };
 
@@ -131,10 +131,10 @@ bool split_strides(const ViewPlan& p, const int64_t* strides, int64_t itemsize, 
 }
 
 // Where the elements of the view lie, given those of its input. False: not as a view.
-bool place(const ViewPlan& p, char* data, const int64_t* strides, int64_t itemsize, Place& out) {
-  out.data = data;
+bool place(const ViewPlan& p, const int64_t* strides, int64_t itemsize, Place& out) {
+  out.offset = 0;
   if (p.kind == ViewKind::view) return split_strides(p, strides, itemsize, out.strides);
-  for (int d = 0; d < p.in_ndim; ++d) out.data += p.start[d] * strides[d];
+  for (int d = 0; d < p.in_ndim; ++d) out.offset += p.start[d] * strides[d];
   for (int d = 0; d < p.out_ndim; ++d) {
     out.strides[d] = p.source[d] < 0 ? 0 : p.step[d] * strides[p.source[d]];
     if (p.second[d] >= 0) out.strides[d] += p.step[d] * strides[p.second[d]];
@@ -171,7 +171,7 @@ py::object window(py::handle x, const ViewPlan& p) {
   const npy_api& api = npy_api::get();
   const Array* a = array_of(x, "view");
   Place at;
-  if (!place(p, a->data, a->strides, itemsize_of(a), at)) return {};
+  if (!place(p, a->strides, itemsize_of(a), at)) return {};
   Py_ssize_t sizes[kMaxDims];
   std::copy(p.size, p.size + p.out_ndim, sizes);
   Py_ssize_t strides[kMaxDims];
@@ -179,7 +179,7 @@ py::object window(py::handle x, const ViewPlan& p) {
   const int flags = overlaps(p) ? 0 : a->flags & npy_api::NPY_ARRAY_WRITEABLE_;
   PyObject* made =
       api.PyArray_NewFromDescr_(api.PyArray_Type_, Py_NewRef(a->descr), p.out_ndim, sizes, strides,
-                                at.data, flags | npy_api::NPY_ARRAY_ALIGNED_, nullptr);
+                                a->data + at.offset, flags | npy_api::NPY_ARRAY_ALIGNED_, nullptr);
   if (!made) throw py::error_already_set();
   const py::object out = py::reinterpret_steal<py::object>(made);
   if (api.PyArray_SetBaseObject_(made, Py_NewRef(as_tensor(x)->data)) != 0)
@@ -227,17 +227,7 @@ py::object window_gradient(const ViewPlan& p, py::handle g) {
     make_view(out, p).attr("copy_")(g);
     return out;
   }
-  Place at;
-  place(p, static_cast<char*>(zeros.view.data), zeros.view.stride, 1, at);
-  TensorView target;
-  target.dtype = in.view.dtype;
-  target.ndim = p.out_ndim;
-  const auto itemsize = static_cast<int64_t>(size_of(in.view.dtype));
-  target.data = static_cast<char*>(zeros.view.data) +
-                (at.data - static_cast<char*>(zeros.view.data)) * itemsize;
-  std::copy(p.size, p.size + p.out_ndim, target.shape);
-  std::copy(at.strides, at.strides + p.out_ndim, target.stride);
-  copy_into(target, in.view);
+  copy_into(window_of(zeros, p), in.view);
   return out;
 }
 
@@ -289,6 +279,18 @@ ViewPlan::ViewPlan(ViewKind k, py::handle tensor, const char* op) : kind(k), out
   in_ndim = a->nd;
   std::copy(a->dimensions, a->dimensions + a->nd, in_shape);
   std::fill(start, start + a->nd, 0);
+}
+
+TensorView window_of(const TensorView& of, const ViewPlan& plan) {
+  Place at;
+  place(plan, of.stride, 1, at);
+  TensorView out;
+  out.dtype = of.dtype;
+  out.ndim = plan.out_ndim;
+  out.data = static_cast<char*>(of.data) + at.offset * static_cast<int64_t>(size_of(of.dtype));
+  std::copy(plan.size, plan.size + plan.out_ndim, out.shape);
+  std::copy(at.strides, at.strides + plan.out_ndim, out.stride);
+  return out;
 }
 
 py::object make_view(py::handle x, const ViewPlan& plan) {

@@ -47,6 +47,9 @@ struct ViewPlan {
 // The view of x, recorded where needed. Null for a `view` whose elements do not lie that way.
 py::object make_view(py::handle x, const ViewPlan& plan);
 
+// The same window on plain memory; not for a `view`.
+TensorView window_of(const TensorView& of, const ViewPlan& plan);
+
 // As make_view, and a copy in its place where there is no view.
 py::object make_reshape(py::handle x, const ViewPlan& plan);
 

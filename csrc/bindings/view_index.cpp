@@ -1,6 +1,7 @@
 // x[...] with ints, slices, None and Ellipsis: a view. In C because a slice costs nothing but its
 // parsing. Any other index is Python's (ops/indexing.py).
-#include "bindings/fast_function.h"
+#include "bindings/in_place.h"
+#include "bindings/operands.h"
 #include "bindings/view.h"
 
 namespace fastnn {
@@ -83,21 +84,51 @@ class Indexer {
   int added_ = 0;  // new axes
 };
 
+// The parts of an index, or none when one of them is Python's business.
+struct Parts {
+  PyObject* const* items;
+  Py_ssize_t count;
+  bool basic = true;
+
+  explicit Parts(PyObject* const& index) {
+    const bool several = PyTuple_CheckExact(index);
+    items = several ? &PyTuple_GET_ITEM(index, 0) : &index;
+    count = several ? PyTuple_GET_SIZE(index) : 1;
+    for (Py_ssize_t i = 0; basic && i < count; ++i) basic = is_basic(items[i]);
+  }
+};
+
 // state: the Python function for every other index.
 py::object getitem(int, const CallArgs& call) {
   if (call.count != 2 || call.keywords) throw py::type_error("getitem(tensor, index)");
   tensor_arg(call.values[0], "getitem", "input");
-  PyObject* index = call.values[1];
-  const bool several = PyTuple_CheckExact(index);
-  PyObject* const* parts = several ? &PyTuple_GET_ITEM(index, 0) : &index;
-  const Py_ssize_t count = several ? PyTuple_GET_SIZE(index) : 1;
-  for (Py_ssize_t i = 0; i < count; ++i)
-    if (!is_basic(parts[i])) {
-      PyObject* r = PyObject_Vectorcall(call.self->state, call.values, 2, nullptr);
-      if (!r) throw py::error_already_set();
-      return py::reinterpret_steal<py::object>(r);
-    }
-  return make_view(call.values[0], Indexer(call.values[0], parts, count).plan());
+  const Parts parts(call.values[1]);
+  if (!parts.basic) return pass_on(call.self, call);
+  return make_view(call.values[0], Indexer(call.values[0], parts.items, parts.count).plan());
+}
+
+// x[index] = value where that is a copy and nothing else. True: done.
+bool set_plainly(py::handle x, const Parts& parts, py::handle value) {
+  const bool tensor = is_tensor(value);
+  if (!parts.basic || !is_numpy(x) || (tensor ? !is_numpy(value) : !is_number(value)) ||
+      !free_to_write(x, value))
+    return false;
+  Operands in;
+  in.add(tensor ? py::handle(as_tensor(value)->data) : value, "setitem", "value");
+  const Arg whole = output_arg(as_tensor(x)->data, "setitem", "self");
+  if (!tensor && !is_float(whole.view.dtype)) return false;  // what fits is Python's to say
+  const TensorView window = window_of(whole.view, Indexer(x, parts.items, parts.count).plan());
+  if (tensor && !same_shape(window, in.view(0))) return false;
+  copy_into(window, in.view(0));
+  ++version_counter(x)->value;
+  return true;
+}
+
+py::object setitem(int, const CallArgs& call) {
+  if (call.count == 3 && !call.keywords && is_tensor(call.values[0]) &&
+      set_plainly(call.values[0], Parts(call.values[1]), call.values[2]))
+    return py::none();
+  return pass_on(call.self, call);
 }
 
 }  // namespace
@@ -108,6 +139,12 @@ void bind_view_index(py::module_& m) {
         py::str("fastnn.ops.indexing"), "getitem", 0,
         "``x[index]``: a view for ints, slices, None and Ellipsis, else a copy.", "(input, index)",
         std::move(other));
+  });
+  m.def("make_setitem", [](py::object other) {
+    return fast_function<setitem>(
+        py::str("fastnn.ops.indexing"), "setitem", 0,
+        "``x[index] = value`` with broadcasting and conversion; differentiable.",
+        "(input, index, value)", std::move(other));
   });
 }
 

@@ -29,7 +29,7 @@ from .ops import (
     sorting,
     views,
 )
-from .ops._util import TensorBase, cast, require_tensor, shape_args, wrap
+from .ops._util import TensorBase, cast, normalize_dim, require_tensor, shape_args, wrap
 
 
 class device:
@@ -96,7 +96,8 @@ class Tensor(TensorBase):
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one dimension."""
-        return self.shape if dim is None else self._data.shape[_dim(self, dim, "size")]
+        shape = self._data.shape
+        return Size(shape) if dim is None else shape[normalize_dim(dim, len(shape), "size")]
 
     @property
     def dtype(self) -> dtypes.dtype:
@@ -132,7 +133,7 @@ class Tensor(TensorBase):
     def stride(self, dim: int | None = None) -> Any:
         """Steps between neighbours, in elements."""
         steps = tuple(s // self._data.itemsize for s in self._data.strides)
-        return steps if dim is None else steps[_dim(self, dim, "stride")]
+        return steps if dim is None else steps[normalize_dim(dim, len(steps), "stride")]
 
     def data_ptr(self) -> int:
         return self._data.__array_interface__["data"][0]
@@ -473,12 +474,6 @@ channels_last_3d = memory_format("channels_last_3d", True)
 
 def _to_channels_last(a: np.ndarray) -> np.ndarray:
     return np.moveaxis(a, 1, -1) if a.ndim >= 3 else a
-
-
-def _dim(t: Any, dim: int, op: str) -> int:
-    from .ops._util import normalize_dim
-
-    return normalize_dim(dim, t._data.ndim, op)
 
 
 def _metadata(node: Node) -> dict:

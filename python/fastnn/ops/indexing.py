@@ -145,8 +145,7 @@ def index_add_array(values: np.ndarray, shape: tuple, key: Any) -> np.ndarray:
     return cast(full, values.dtype)
 
 
-def setitem(self: Any, index: Any, value: Any) -> None:
-    """``x[index] = value`` with broadcasting and conversion; differentiable."""
+def _setitem_any(self: Any, index: Any, value: Any) -> None:
     key, basic = _key(index, self._data.shape)
     if basic and isinstance(value, TensorBase) and wants_grad(self, value):
         copy_(getitem(self, key), value)
@@ -173,6 +172,9 @@ def setitem(self: Any, index: Any, value: Any) -> None:
     bump(self)
     if recording:
         rebase(self, after)
+
+
+setitem = _core.make_setitem(_setitem_any)
 
 
 def _index_put_backward(node: Node, g: Any) -> tuple:

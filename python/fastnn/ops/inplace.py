@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes
+from .. import _core, dtypes
 from .._errors import ShapeError
 from ..autograd.node import Node, record, state, wants_grad
 from ._util import TensorBase, cast, wrap
@@ -116,8 +116,7 @@ def _copy_slices_backward(node: Node, g: Any) -> tuple:
     return rest, window(g).clone()
 
 
-def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
-    """Writes `src` (broadcast, converted) into this tensor."""
+def _copy_any(self: Any, src: Any, non_blocking: bool = False) -> Any:
     guard(self, "copy_")
     if not isinstance(src, TensorBase):
         src = wrap(np.asarray(src))
@@ -136,6 +135,9 @@ def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
     return self
 
 
+copy_ = _core.make_copy(_copy_any)
+
+
 def _constant(value: Any, like: Any) -> Any:
     """`value` with a history that sends nothing anywhere: `like` is overwritten by a constant."""
     out = wrap(value._data)
@@ -147,9 +149,11 @@ def _zero_backward(node: Node, g: Any) -> Any:
     return None
 
 
-def zero_(self: Any) -> Any:
-    """Fills with zeros."""
+def _zero_any(self: Any) -> Any:
     return fill_(self, 0)
+
+
+zero_ = _core.make_zero(_zero_any)
 
 
 def fill_(self: Any, value: Any) -> Any:
