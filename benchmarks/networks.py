@@ -81,6 +81,18 @@ def mobilenet_v2(t: Any) -> Any:
     return nn.Sequential(*layers, nn.Linear(1280, 1000))
 
 
+def folded(t: Any, model: Any) -> Any:
+    """The model, which must be in evaluation mode, with its normalisations folded into the convolutions before them."""
+    for child in model.children():
+        folded(t, child)
+    if isinstance(model, t.nn.Sequential):
+        for i in range(len(model) - 1):
+            if isinstance(model[i], t.nn.Conv2d) and isinstance(model[i + 1], t.nn.BatchNorm2d):
+                model[i] = t.nn.utils.fuse_conv_bn_eval(model[i], model[i + 1])
+                model[i + 1] = t.nn.Identity()
+    return model
+
+
 # The builder and the shape of one input.
 NETWORKS = {
     "MLP 784-512-512-10": (mlp, (784,)),

@@ -1,4 +1,5 @@
-"""Whole networks, forward only."""
+"""Whole networks, forward only: as written, and with the normalisations folded into the convolutions (which ONNX Runtime
+does by itself)."""
 
 from __future__ import annotations
 
@@ -6,16 +7,23 @@ from typing import Any
 
 from benchmarks import peers
 from benchmarks.case import Case, Step, array
-from benchmarks.networks import NETWORKS
+from benchmarks.networks import NETWORKS, folded
+
+_NORMALISED = ("small CNN 32x32", "ResNet-18", "MobileNetV2")
 
 
-def _case(name: str, batch: int) -> Case:
+def _case(name: str, batch: int, fold: bool = False) -> Case:
     make, shape = NETWORKS[name]
 
     def build(t: Any) -> Step:
-        return peers.prepare_inference(t, make(t), t.from_numpy(array(batch, *shape)))
+        model = make(t).eval()
+        if fold:
+            model = folded(t, model)
+        return peers.prepare_inference(t, model, t.from_numpy(array(batch, *shape)))
 
-    return Case(f"{name}, batch {batch}", build, kind="inference", quick=batch == 1)
+    title = f"{name}, batch {batch}" + ", folded" * fold
+    return Case(title, build, kind="inference", quick=batch == 1)
 
 
 CASES = [_case(name, batch) for name in NETWORKS for batch in (1, 8)]
+CASES += [_case(name, batch, fold=True) for name in _NORMALISED for batch in (1, 8)]

@@ -1,4 +1,4 @@
-"""Tools around modules: gradient clipping, parameters as a vector."""
+"""Tools around modules: gradient clipping, parameters as a vector, folded normalisation."""
 
 from .clip_grad import (
     clip_grad_norm_,
@@ -8,11 +8,21 @@ from .clip_grad import (
     parameters_to_vector,
     vector_to_parameters,
 )
+from .fusion import (
+    fuse_conv_bn_eval,
+    fuse_conv_bn_weights,
+    fuse_linear_bn_eval,
+    fuse_linear_bn_weights,
+)
 
 __all__ = [
     "clip_grad_norm_",
     "clip_grad_value_",
     "clip_grads_with_norm_",
+    "fuse_conv_bn_eval",
+    "fuse_conv_bn_weights",
+    "fuse_linear_bn_eval",
+    "fuse_linear_bn_weights",
     "get_total_norm",
     "parameters_to_vector",
     "vector_to_parameters",
