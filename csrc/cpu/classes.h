@@ -6,14 +6,18 @@
 
 namespace fastnn {
 
-// x is [N, C, D]; target must be contiguous int64 with one index in [0, C), or ignore_index, for
-// each [N, D].
-inline void check_class_indices(const char* op, const TensorView& x, const TensorView& target,
-                                int64_t ignore_index) {
-  const int64_t positions = x.shape[0] * x.shape[2], classes = x.shape[1];
+// x is [N, C, D]; target must be contiguous int64 with one index for each [N, D].
+inline void check_class_target(const char* op, const TensorView& x, const TensorView& target) {
+  const int64_t positions = x.shape[0] * x.shape[2];
   if (target.dtype != DType::i64 || target.numel() != positions || !target.contiguous())
     fail(ErrorKind::shape, op, ": target must be contiguous int64 with one class for each of ",
          positions, " positions, got ", name_of(target.dtype), " of shape ", target.shape_text());
+}
+
+// Every index must be in [0, C), or ignore_index.
+inline void check_class_indices(const char* op, const TensorView& x, const TensorView& target,
+                                int64_t ignore_index) {
+  const int64_t positions = x.shape[0] * x.shape[2], classes = x.shape[1];
   const auto* y = target.ptr<const int64_t>();
   for (int64_t i = 0; i < positions; ++i)
     if ((y[i] < 0 || y[i] >= classes) && y[i] != ignore_index)

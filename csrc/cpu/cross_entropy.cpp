@@ -34,11 +34,15 @@ void check(const CrossEntropyParams& p, const TensorView* v) {
   if (!(p.smoothing >= 0 && p.smoothing <= 1))
     fail(ErrorKind::value, kName, ": label_smoothing must be between 0 and 1, got ", p.smoothing);
   check_class_weight(kName, x, weight);
-  if (!p.probabilities) return check_class_indices(kName, x, target, p.ignore_index);
+  if (!p.probabilities) return check_class_target(kName, x, target);
   if (!same_shape(x, target) || target.dtype != x.dtype)
     fail(ErrorKind::shape, kName, ": class probabilities must have the input's dtype and shape, ",
          name_of(x.dtype), " ", x.shape_text(), ", got ", name_of(target.dtype), " ",
          target.shape_text());
+}
+
+void check_values(const CrossEntropyParams& p, const TensorView* v) {
+  if (!p.probabilities) check_class_indices(kName, v[0], v[1], p.ignore_index);
 }
 
 template <class T>
@@ -310,8 +314,9 @@ void run_backward(const CrossEntropyParams& p, const TensorView* v, void* memory
 
 }  // namespace
 
-const Op<CrossEntropyParams> cross_entropy_forward{"cross_entropy", check, workspace, run_forward};
+const Op<CrossEntropyParams> cross_entropy_forward{"cross_entropy", check, workspace, run_forward,
+                                                   check_values};
 const Op<CrossEntropyParams> cross_entropy_backward{"cross_entropy_backward", check, workspace,
-                                                    run_backward};
+                                                    run_backward, check_values};
 
 }  // namespace fastnn

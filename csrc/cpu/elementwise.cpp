@@ -75,9 +75,12 @@ void check(const ElementwiseParams& p, const TensorView* views) {
     if (out.shape[d] > 1 && out.stride[d] == 0 && out.numel() > 0)
       fail(ErrorKind::runtime, info.name,
            ": out has several elements in one place (an expanded array); pass a copy");
+}
+
+void check_values(const ElementwiseParams& p, const TensorView* views) {
   const bool divides = p.op == MapOp::floor_divide || p.op == MapOp::trunc_divide ||
                        p.op == MapOp::fmod || p.op == MapOp::remainder;
-  if (divides && p.compute == DType::i64) check_divisor(info.name, views[2]);
+  if (divides && p.compute == DType::i64) check_divisor(info_of(p).name, views[2]);
 }
 
 size_t copy_bytes(const TensorView& v) {
@@ -293,7 +296,7 @@ void run(const ElementwiseParams& p, const TensorView* views, void* scratch) {
 
 }  // namespace
 
-const Op<ElementwiseParams> elementwise = {"elementwise", check, workspace, run};
+const Op<ElementwiseParams> elementwise = {"elementwise", check, workspace, run, check_values};
 
 bool map_has_integers(MapOp op) { return entry_of(op).fn[2] != nullptr; }
 

@@ -397,6 +397,9 @@ void check_forward(const PoolParams& p, const TensorView* v) {
 void check_backward(const PoolParams& p, const TensorView* v) {
   check_pool("max_pool", p, v[2], "the gradient of the input", v[0], "grad_output", false);
   check_index(p, v[1], v[0], plane_size_of(v[2]));
+}
+
+void check_backward_values(const PoolParams& p, const TensorView* v) {
   if (v[1].dtype == DType::i32) check_positions<int32_t>(Image(v[1], p.dims), plane_size_of(v[2]));
   if (v[1].dtype == DType::i64) check_positions<int64_t>(Image(v[1], p.dims), plane_size_of(v[2]));
 }
@@ -470,6 +473,6 @@ void backward(const PoolParams& p, const TensorView* v, void* workspace) {
 
 const Op<PoolParams> max_pool_forward = {"max_pool", check_forward, forward_workspace, forward};
 const Op<PoolParams> max_pool_backward = {"max_pool_backward", check_backward, backward_workspace,
-                                          backward};
+                                          backward, check_backward_values};
 
 }  // namespace fastnn

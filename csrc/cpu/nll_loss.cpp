@@ -12,10 +12,14 @@ namespace {
 constexpr const char* kName = "nll_loss";
 constexpr int64_t kGrain = 4096;  // positions
 
-void check(const NllParams& p, const TensorView* v) {
+void check(const NllParams&, const TensorView* v) {
   if (!is_float(v[0].dtype))
     fail(ErrorKind::dtype, kName, ": input must be floating-point, got ", name_of(v[0].dtype));
   check_class_weight(kName, v[0], v[2]);
+  check_class_target(kName, v[0], v[1]);
+}
+
+void check_values(const NllParams& p, const TensorView* v) {
   check_class_indices(kName, v[0], v[1], p.ignore_index);
 }
 
@@ -112,7 +116,8 @@ void run_backward(const NllParams& p, const TensorView* v, void*) {
 
 }  // namespace
 
-const Op<NllParams> nll_loss_forward{"nll_loss", check, workspace, run_forward};
-const Op<NllParams> nll_loss_backward{"nll_loss_backward", check, nullptr, run_backward};
+const Op<NllParams> nll_loss_forward{"nll_loss", check, workspace, run_forward, check_values};
+const Op<NllParams> nll_loss_backward{"nll_loss_backward", check, nullptr, run_backward,
+                                      check_values};
 
 }  // namespace fastnn

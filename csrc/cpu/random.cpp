@@ -29,6 +29,11 @@ void check_fill(const RandomParams& p, const TensorView* v) {
   if (!is_float(v[1].dtype) || !same_shape(v[0], v[1]))
     fail(ErrorKind::shape, op, ": probabilities must be floating-point of shape ",
          v[0].shape_text(), ", got ", name_of(v[1].dtype), " of shape ", v[1].shape_text());
+}
+
+void check_probabilities(const RandomParams& p, const TensorView* v) {
+  if (p.kind != RandomKind::bernoulli_of) return;
+  const char* op = "random_fill";
   Walk at(v[1], 0);
   for (int64_t i = 0, n = v[1].numel(); i < n; ++i, at.next()) {
     double q;
@@ -282,7 +287,8 @@ int64_t random_blocks(RandomKind kind, DType dtype, int64_t n) {
   return wide_draws(kind, dtype) ? n / 2 + n % 2 : n / 4 + (n % 4 > 0);
 }
 
-const Op<RandomParams> random_fill{"random_fill", check_fill, nullptr, run_fill};
+const Op<RandomParams> random_fill{"random_fill", check_fill, nullptr, run_fill,
+                                   check_probabilities};
 const Op<DropoutParams> dropout_apply{"dropout", check_dropout, nullptr, run_dropout};
 const Op<PermutationParams> random_permutation{"random_permutation", check_permutation,
                                                permutation_workspace, run_permutation};

@@ -113,16 +113,17 @@ FASTNN_INLINE V expm1(V x) {
 
 // ---- log --------------------------------------------------------------------------------------
 
-// x = 2^e (1 + f) with 1 + f in [sqrt 1/2, sqrt 2); x > 0
+// x = 2^e (1 + f) with 1 + f in [sqrt 1/2, sqrt 2); x > 0. Unsigned: with other x it wraps.
 FASTNN_INLINE void split(vf x, vf& e, vf& f) {
   const vi tiny = x < 0x1p-126f;
-  const vi i = bits(tiny ? x * 0x1p23f : x) - 0x3f3504f3;
+  const vi i = (vi)((VecOf<uint32_t>::type)bits(tiny ? x * 0x1p23f : x) - 0x3f3504f3u);
   e = to_float((i >> 23) - (tiny & 23));
   f = from_bits((i & 0x7fffff) + 0x3f3504f3) - 1;
 }
 FASTNN_INLINE void split(vd x, vd& e, vd& f) {
   const vl tiny = x < 0x1p-1022;
-  const vl i = bits(tiny ? x * 0x1p52 : x) - 0x3fe6a09e667f3bcd;
+  const vl i =
+      (vl)((VecOf<uint64_t>::type)bits(tiny ? x * 0x1p52 : x) - uint64_t{0x3fe6a09e667f3bcd});
   const vl biased = (vl)((VecOf<uint64_t>::type)(i + (int64_t(1024) << 52)) >> 52) - 1024;
   e = to_double(biased - (tiny & 52));
   f = from_bits((i & 0xfffffffffffff) + 0x3fe6a09e667f3bcd) - 1;

@@ -16,17 +16,20 @@ namespace fastnn {
 template <class Params>
 struct Op {
   const char* name;
-  // Throws Error before anything is written. Shared by all devices.
+  // Throws Error before anything is written. Reads no element, so all devices share it.
   void (*check)(const Params&, const TensorView* views);
   // Scratch bytes; null when the op needs none.
   size_t (*workspace)(const Params&, const TensorView* views);
   // Does the work; throws nothing, allocates nothing.
   void (*run)(const Params&, const TensorView* views, void* workspace);
+  // Checks of elements (class indices, divisors ...), where the CPU can read them.
+  void (*check_values)(const Params&, const TensorView* views) = nullptr;
 };
 
 template <class Params>
 void launch(const Op<Params>& op, const Params& params, const TensorView* views) {
   if (op.check) op.check(params, views);
+  if (op.check_values) op.check_values(params, views);
   const LaunchScope scope;
   Workspace scratch(op.workspace ? op.workspace(params, views) : 0);
   op.run(params, views, scratch.data());
