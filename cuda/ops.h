@@ -2,12 +2,25 @@
 #pragma once
 
 #include "common/op.h"
+#include "fastnn/ops/conv.h"
+#include "fastnn/ops/cross_entropy.h"
 #include "fastnn/ops/elementwise.h"
+#include "fastnn/ops/gemm.h"
 #include "fastnn/ops/reduce.h"
+#include "fastnn/ops/softmax.h"
 
 namespace fastnn::cuda {
 
 extern const Op<ElementwiseParams> elementwise;
 extern const Op<ReduceParams> reduce;
+extern const Op<SoftmaxParams> softmax_forward;
+extern const Op<SoftmaxParams> softmax_backward;
+extern const Op<CrossEntropyParams> cross_entropy_forward;
+extern const Op<CrossEntropyParams> cross_entropy_backward;
+extern const Op<GemmParams> gemm_forward;
+extern const Op<ConvParams> conv_forward;
+extern const Op<ConvParams> conv_backward_input;
+extern const Op<ConvParams> conv_backward_weight;
+extern const Op<ConvParams> conv_backward_bias;
 
 }  // namespace fastnn::cuda
