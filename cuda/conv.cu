@@ -1,13 +1,12 @@
 // Convolution as implicit im2col products: the image is looked up pixel by tap while tiles are
-// loaded, so there is no column buffer. Forward and the gradient of the input (a correlation for each
-// residue modulo the stride: no zeros are multiplied) are one product, the gradient of the weight the
-// other. Channels-last and NCHW differ in strides only.
-#include "fastnn/ops/conv.h"
-
+// loaded, so there is no column buffer. Forward and the gradient of the input (a correlation for
+// each residue modulo the stride: no zeros are multiplied) are one product, the gradient of the
+// weight the other. Channels-last and NCHW differ in strides only.
 #include <algorithm>
 
 #include "../csrc/cpu/conv_shape.h"
 #include "common/tile_gemm.h"
+#include "fastnn/ops/conv.h"
 #include "ops.h"
 
 namespace fastnn::cuda {
@@ -105,7 +104,8 @@ void correlate(const Correlation& c, void* scratch, Stream stream) {
     const DigitOperand<T> weight{reinterpret_cast<const T*>(c.weight.data), c.weight.o,
                                  tap_digits(c), true};
     // Neighbouring pixels lie side by side, or neighbouring channels do, which k counts last.
-    const ImageOperand<T, true> image{reinterpret_cast<const T*>(c.image.data), image_map(c), false};
+    const ImageOperand<T, true> image{reinterpret_cast<const T*>(c.image.data), image_map(c),
+                                      false};
     launch_tiles("conv", weight, image, p.shape, batch, c.groups, out, p.tile, scratch, stream);
   });
 }
@@ -119,7 +119,8 @@ void correlate_weight(const Correlation& c, void* scratch, Stream stream) {
     using T = decltype(tag);
     const DigitOperand<T> result{reinterpret_cast<const T*>(c.result.data), c.result.c,
                                  pixel_digits(c), true};
-    const ImageOperand<T, false> image{reinterpret_cast<const T*>(c.image.data), image_map(c), true};
+    const ImageOperand<T, false> image{reinterpret_cast<const T*>(c.image.data), image_map(c),
+                                       true};
     launch_tiles("conv_backward_weight", result, image, p.shape, batch, c.groups, out, p.tile,
                  scratch, stream);
   });

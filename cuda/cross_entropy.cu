@@ -1,12 +1,11 @@
 // Cross-entropy: a position belongs to a thread, a warp or a block. Losses and shares of the mean's
 // divisor are summed per block, then in the order of the blocks. A class index out of range, which
 // the GPU cannot raise, makes its loss and its row of the gradient NaN.
-#include "fastnn/ops/cross_entropy.h"
-
 #include "common/cast.h"
 #include "common/dtypes.h"
 #include "common/launch.h"
 #include "common/log_sum.h"
+#include "fastnn/ops/cross_entropy.h"
 #include "ops.h"
 
 namespace fastnn::cuda {
@@ -74,14 +73,16 @@ __device__ __forceinline__ C plus(C a, C b) {
   return a + b;
 }
 
-// Sums over the classes of the spread part, weighted by how far logits lie below the top, and alone.
+// Sums over the classes of the spread part, weighted by how far logits lie below the top, and
+// alone.
 template <class C>
 struct Dots {
   C distance, mass;
 };
 
 template <class T, class C>
-__device__ __forceinline__ Dots<C> dots(const Position<T, C>& p, C top, int64_t first, int64_t step) {
+__device__ __forceinline__ Dots<C> dots(const Position<T, C>& p, C top, int64_t first,
+                                        int64_t step) {
   Dots<C> r{0, 0};
   for (int64_t c = first; c < p.a.classes; c += step) {
     const C s = p.spread(c);
@@ -92,7 +93,7 @@ __device__ __forceinline__ Dots<C> dots(const Position<T, C>& p, C top, int64_t 
 }
 
 template <class T, int Width>
-__global__ void __launch_bounds__(kThreads) cross_entropy_rows(CrossEntropyArgs a) {
+__global__ void __launch_bounds__(kThreads, 1) cross_entropy_rows(CrossEntropyArgs a) {
   using C = Wide<T>;
   SHARED(LogSum<C>, room, [kThreads / kWarp]);
   SHARED(C, dot_room, [kThreads / kWarp]);
@@ -139,7 +140,8 @@ __global__ void __launch_bounds__(kThreads) cross_entropy_rows(CrossEntropyArgs 
 }
 
 template <class C>
-__global__ void __launch_bounds__(kThreads) cross_entropy_total(CrossEntropyArgs a, int64_t blocks) {
+__global__ void __launch_bounds__(kThreads)
+    cross_entropy_total(CrossEntropyArgs a, int64_t blocks) {
   SHARED(double, sum_room, [kThreads / kWarp]);
   SHARED(double, share_room, [kThreads / kWarp]);
   double sum = 0, share = 0;
@@ -156,7 +158,7 @@ __global__ void __launch_bounds__(kThreads) cross_entropy_total(CrossEntropyArgs
 }
 
 template <class T, int Width>
-__global__ void __launch_bounds__(kThreads) cross_entropy_gradient(CrossEntropyArgs a) {
+__global__ void __launch_bounds__(kThreads, 1) cross_entropy_gradient(CrossEntropyArgs a) {
   using C = Wide<T>;
   SHARED(C, room, [kThreads / kWarp]);
   const int64_t i = blockIdx.x * int64_t{kThreads / Width} + threadIdx.x / Width;

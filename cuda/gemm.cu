@@ -1,9 +1,8 @@
 // Matrix products on views: batch axes, which operand is which, the path.
-#include "fastnn/ops/gemm.h"
-
 #include <algorithm>
 
 #include "common/tile_gemm.h"
+#include "fastnn/ops/gemm.h"
 #include "ops.h"
 
 namespace fastnn::cuda {

@@ -1,8 +1,6 @@
 // softmax and log_softmax: a line of the axis belongs to a thread (where its neighbours lie side by
-// side), a warp or a block. The first pass keeps maximum and sum together, so memory is read twice at
-// most, the second time from a cache.
-#include "fastnn/ops/softmax.h"
-
+// side), a warp or a block. The first pass keeps maximum and sum together, so memory is read twice
+// at most, the second time from a cache.
 #include <algorithm>
 
 #include "../csrc/cpu/loops.h"
@@ -11,6 +9,7 @@
 #include "common/fast_div.h"
 #include "common/launch.h"
 #include "common/log_sum.h"
+#include "fastnn/ops/softmax.h"
 #include "ops.h"
 
 namespace fastnn::cuda {
@@ -106,7 +105,8 @@ SoftmaxArgs make_args(const SoftmaxParams& p, const TensorView* views, int opera
     a.shape[d] = FastDiv(std::max<int64_t>(1, l.shape[d]));
     for (int k = 0; k < operands; ++k) a.stride[k][d] = l.stride[k][d];
   }
-  const bool side_by_side = l.cols() >= kWarp && std::llabs(l.col_stride(1)) < std::llabs(a.axis[1]);
+  const bool side_by_side =
+      l.cols() >= kWarp && std::llabs(l.col_stride(1)) < std::llabs(a.axis[1]);
   *width = side_by_side ? 1 : a.n <= 1024 ? kWarp : kThreads;
   return a;
 }
@@ -121,14 +121,16 @@ void run(const SoftmaxParams& p, const TensorView* v, void*, Stream stream) {
   with_float_type(v[0].dtype, [&](auto tag) {
     using T = decltype(tag);
     if constexpr (Operands == 2)
-      cuda::launch(l, width == 1       ? softmax_lines<T, 1>
-                      : width == kWarp ? softmax_lines<T, kWarp>
-                                       : softmax_lines<T, kThreads>,
+      cuda::launch(l,
+                   width == 1       ? softmax_lines<T, 1>
+                   : width == kWarp ? softmax_lines<T, kWarp>
+                                    : softmax_lines<T, kThreads>,
                    a);
     else
-      cuda::launch(l, width == 1       ? softmax_backward_lines<T, 1>
-                      : width == kWarp ? softmax_backward_lines<T, kWarp>
-                                       : softmax_backward_lines<T, kThreads>,
+      cuda::launch(l,
+                   width == 1       ? softmax_backward_lines<T, 1>
+                   : width == kWarp ? softmax_backward_lines<T, kWarp>
+                                    : softmax_backward_lines<T, kThreads>,
                    a);
   });
 }

@@ -1,14 +1,19 @@
 #!/usr/bin/env bash
 # Every .cu compiles alone, for sm_80 (with its PTX) and sm_90a, without a register spill and without
-# a warning. Needs nvcc, and no GPU.
+# a warning. Needs nvcc, and no GPU; without nvcc it skips, and with --require that is a failure.
 #
-#   scripts/check_cuda.sh [file.cu ...]
+#   scripts/check_cuda.sh [--require] [file.cu ...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+require=0
+if [ "${1:-}" = --require ]; then
+  require=1
+  shift
+fi
 if ! command -v "${NVCC:-nvcc}" >/dev/null; then
-  echo "skipped: no nvcc (NVCC=/path/to/nvcc names one)"
-  exit 0
+  echo "$([ $require = 1 ] && echo FAILED || echo skipped): no nvcc (NVCC=/path/to/nvcc names one)"
+  exit $require
 fi
 files=("$@")
 [ ${#files[@]} -gt 0 ] || files=(cuda/*.cu)

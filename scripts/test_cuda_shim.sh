@@ -6,11 +6,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 build=build/shim sanitize=""
+[ ! -f build/dev/build.ninja ] || build=build/dev  # the CPU's kernels are there already
 if [ "${1:-}" = --sanitize ]; then
   build=build/shim-address sanitize=address,undefined
   shift
 fi
-cmake -S . -B "$build" -G Ninja -DFASTNN_PYTHON=OFF -DFASTNN_NATIVE_TESTS=ON -DFASTNN_CUDA=OFF -DFASTNN_CUDA_SHIM=ON \
+python=OFF
+[ "$build" != build/dev ] || python=ON
+cmake -S . -B "$build" -G Ninja -DFASTNN_PYTHON=$python -DFASTNN_CUDA=OFF -DFASTNN_CUDA_SHIM=ON \
   -DFASTNN_SANITIZE="$sanitize" >/dev/null
 cmake --build "$build" --target fastnn_cuda_tests
 # Shared memory and stacks of the shim are freed when threads end: nothing for the leak checker.

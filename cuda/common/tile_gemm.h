@@ -2,7 +2,8 @@
 // element by element (any strides, or an image read as its im2col matrix), and any place for c.
 //
 // A block computes a Tile x Tile part in slices of kSlice along k; slice t + 1 is on its way
-// (cp.async for float32) while slice t is multiplied. Threads read 16 bytes of shared memory at once.
+// (cp.async for float32) while slice t is multiplied. Threads read 16 bytes of shared memory at
+// once.
 #pragma once
 
 #include "common/cast.h"
@@ -10,10 +11,12 @@
 #include "common/epilogue.h"
 #include "common/fast_div.h"
 #include "common/launch.h"
+#include "fastnn/tensor_view.h"
 
 namespace fastnn::cuda {
 
-// ---- Operands: row(lane) once, then at(row, k), null where the element is 0 ------------------------
+// ---- Operands: row(lane) once, then at(row, k), null where the element is 0
+// ------------------------
 
 template <class T>
 struct DenseOperand {
@@ -37,9 +40,7 @@ struct DigitOperand {
 
   using Row = const T*;
   __device__ __forceinline__ Row row(uint32_t lane) const { return data + lane * lane_stride; }
-  __device__ __forceinline__ const T* at(Row r, uint32_t k) const {
-    return r + k_digits.offset(k);
-  }
+  __device__ __forceinline__ const T* at(Row r, uint32_t k) const { return r + k_digits.offset(k); }
 };
 
 // Pixels (n, p0, p1, p2) by taps (c, t0, t1, t2) of an image; lanes are one of them, k the other.
@@ -170,14 +171,13 @@ __device__ __forceinline__ void multiply_slice(const C (&a)[kSlice][Tile + 4],
       }
     }
     FASTNN_UNROLL
-    for (int i = 0; i < N; ++i)
-      FASTNN_UNROLL
+    for (int i = 0; i < N; ++i) FASTNN_UNROLL
     for (int j = 0; j < N; ++j) acc[i][j] += va[i] * vb[j];
   }
 }
 
 template <class C, int Tile, class A, class B>
-__global__ void __launch_bounds__(kTileThreads)
+__global__ void __launch_bounds__(kTileThreads, 1)
     tile_gemm(A a, B b, TileShape s, Batch batch, Epilogue out) {
   constexpr int N = Tile / 16;
   using Memory = TileMemory<C, Tile>;
@@ -270,7 +270,7 @@ inline TileShape tile_shape(int64_t m, int64_t n, int64_t k, int64_t batches, in
 // Large tiles where they are filled; doubles and 16-bit types keep to the small ones.
 inline int tile_size(int64_t m, int64_t n, DType t) {
   return t == DType::f32 && m > 64 && n > 64 && ceil_div(m, 128) * ceil_div(n, 128) >= 64 ? 128
-                                                                                         : 64;
+                                                                                          : 64;
 }
 
 template <class C>

@@ -1,9 +1,8 @@
 // Convolutions in three directions: stride, padding, dilation, groups, dimensions, layouts.
-#include "fastnn/ops/conv.h"
-
 #include <cmath>
 
 #include "array.h"
+#include "fastnn/ops/conv.h"
 #include "ops.h"
 
 using namespace fastnn;
@@ -11,7 +10,8 @@ using namespace fastnn::cuda::test;
 
 namespace {
 
-void one(DType t, const Shape& x_shape, const Shape& w_shape, ConvParams p, Layout layout, bool bias) {
+void one(DType t, const Shape& x_shape, const Shape& w_shape, ConvParams p, Layout layout,
+         bool bias) {
   p.dims = static_cast<int>(x_shape.size()) - 2;
   Array x(x_shape, t, layout), w(w_shape, t, layout), with;
   int64_t out[3], after[3];
@@ -19,8 +19,8 @@ void one(DType t, const Shape& x_shape, const Shape& w_shape, ConvParams p, Layo
   conv_output_shape("conv", p, after, x.view(), w.view(), out);
   Shape y_shape{x_shape[0], w_shape[0]};
   y_shape.insert(y_shape.end(), out, out + p.dims);
-  Array y(y_shape, t, layout), dy(y_shape, t, layout), dx(x_shape, t, layout), dw(w_shape, t, layout),
-      db({w_shape[0]}, t);
+  Array y(y_shape, t, layout), dy(y_shape, t, layout), dx(x_shape, t, layout),
+      dw(w_shape, t, layout), db({w_shape[0]}, t);
   x.random(1);
   w.random(2);
   dy.random(3);
@@ -28,7 +28,9 @@ void one(DType t, const Shape& x_shape, const Shape& w_shape, ConvParams p, Layo
   context = cat("conv ", name_of(t), " x ", x.view().shape_text(), " w ", w.view().shape_text(),
                 " stride ", p.stride[0], " padding ", p.padding[0], " dilation ", p.dilation[0],
                 " groups ", p.groups, " layout ", static_cast<int>(layout));
-  Tolerance tolerance{tolerance_of(t).relative, t == DType::f64 ? 1e-12 : t == DType::f32 ? 3e-5 : 1e-3};
+  Tolerance tolerance{tolerance_of(t).relative, t == DType::f64   ? 1e-12
+                                                : t == DType::f32 ? 3e-5
+                                                                  : 1e-3};
   compare(cuda::conv_forward, conv_forward, p, {x, w, with, y}, tolerance);
   ConvParams plain = p;
   plain.activation = Activation::none;
@@ -39,7 +41,8 @@ void one(DType t, const Shape& x_shape, const Shape& w_shape, ConvParams p, Layo
 
 ConvParams params(int64_t stride, int64_t padding, int64_t dilation, int64_t groups) {
   ConvParams p;
-  for (int d = 0; d < 3; ++d) p.stride[d] = stride, p.padding[d] = padding, p.dilation[d] = dilation;
+  for (int d = 0; d < 3; ++d)
+    p.stride[d] = stride, p.padding[d] = padding, p.dilation[d] = dilation;
   p.groups = groups;
   return p;
 }
@@ -59,5 +62,6 @@ void test_conv() {
   one(DType::f32, {1, 6, 10}, {6, 1, 4}, params(3, 0, 1, 6), Layout::contiguous, true);
   one(DType::f32, {1, 2, 5, 6, 4}, {3, 2, 2, 3, 2}, params(2, 1, 1, 1), Layout::contiguous, true);
   one(DType::f32, {3, 4, 5, 5}, {2, 4, 1, 1}, params(3, 0, 1, 1), Layout::channels_last, false);
-  one(DType::f32, {2, 70, 6, 6}, {3, 70, 3, 3}, params(1, 1, 1, 1), Layout::contiguous, true);  // split
+  one(DType::f32, {2, 70, 6, 6}, {3, 70, 3, 3}, params(1, 1, 1, 1), Layout::contiguous,
+      true);  // split
 }

@@ -1,9 +1,8 @@
 // Cross-entropy with class indices and probabilities, weights, smoothing, ignored positions.
-#include "fastnn/ops/cross_entropy.h"
-
 #include <cmath>
 
 #include "array.h"
+#include "fastnn/ops/cross_entropy.h"
 #include "ops.h"
 
 using namespace fastnn;
@@ -30,18 +29,20 @@ void one(DType t, const Shape& shape, const CrossEntropyParams& p, bool weighted
   context = cat("cross_entropy ", name_of(t), " ", x.view().shape_text(), " prob ", p.probabilities,
                 " smooth ", p.smoothing, " reduction ", static_cast<int>(p.reduction));
   Tolerance tolerance{t == DType::f64 ? 1e-11 : 3e-5, t == DType::f64 ? 1e-12 : 1e-5};
-  compare(cuda::cross_entropy_forward, cross_entropy_forward, p, {x, target, weight, loss, saved}, tolerance);
+  compare(cuda::cross_entropy_forward, cross_entropy_forward, p, {x, target, weight, loss, saved},
+          tolerance);
   std::vector<Array> forward{x, target, weight, loss, saved};
   launch(cross_entropy_forward, p, views_of(forward).data());
   if (is_float(t) && size_of(t) == 2) tolerance.relative = tolerance_of(t).relative;
-  compare(cuda::cross_entropy_backward, cross_entropy_backward, p, {x, target, weight, saved, dy, dx},
-          tolerance);
+  compare(cuda::cross_entropy_backward, cross_entropy_backward, p,
+          {x, target, weight, saved, dy, dx}, tolerance);
 }
 
 }  // namespace
 
 void test_cross_entropy() {
-  for (const Shape& shape : {Shape{64, 10, 1}, Shape{3, 1300, 1}, Shape{2, 5, 77}, Shape{300, 3, 2}, Shape{1, 1, 1}, Shape{0, 4, 1}})
+  for (const Shape& shape : {Shape{64, 10, 1}, Shape{3, 1300, 1}, Shape{2, 5, 77}, Shape{300, 3, 2},
+                             Shape{1, 1, 1}, Shape{0, 4, 1}})
     for (Reduction reduction : {Reduction::none, Reduction::mean, Reduction::sum})
       for (bool probabilities : {false, true})
         for (double smoothing : {0.0, 0.2})
@@ -50,7 +51,8 @@ void test_cross_entropy() {
                 t == DType::f32 ? Layout::contiguous : Layout::transposed);
 
   // What the CPU refuses is NaN here, and nothing else is harmed.
-  Array x({4, 3, 1}, DType::f32), target({4, 1}, DType::i64), loss({4, 1}, DType::f32), saved({9}, DType::f32);
+  Array x({4, 3, 1}, DType::f32), target({4, 1}, DType::i64), loss({4, 1}, DType::f32),
+      saved({9}, DType::f32);
   x.random(9);
   target.fill(1);
   target.set(2, 7);

@@ -1,9 +1,8 @@
 // Matrix products: layouts, ragged sizes, batches, epilogues, split sums.
-#include "fastnn/ops/gemm.h"
-
 #include <cmath>
 
 #include "array.h"
+#include "fastnn/ops/gemm.h"
 #include "ops.h"
 
 using namespace fastnn;
@@ -43,7 +42,7 @@ void test_gemm() {
     for (Layout la : {plain, turned})
       for (Layout lb : {plain, turned})
         for (Layout lc : {plain, turned}) one(t, 67, 35, 41, la, lb, lc);
-  one(DType::f32, 1100, 1030, 17, plain, turned, plain);  // large tiles
+  one(DType::f32, 1100, 1030, 17, plain, turned, plain);                            // large tiles
   one(DType::f32, 5, 7, 3000, plain, plain, plain, {0.5, 2, Activation::relu}, 1);  // split
   one(DType::bf16, 70, 7, 1500, plain, plain, plain, {1, 0, Activation::none}, 2);
   one(DType::f32, 33, 1, 50, plain, plain, plain);

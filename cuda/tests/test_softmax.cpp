@@ -1,9 +1,8 @@
 // softmax, log_softmax and their gradients along every kind of axis.
-#include "fastnn/ops/softmax.h"
-
 #include <cmath>
 
 #include "array.h"
+#include "fastnn/ops/softmax.h"
 #include "ops.h"
 
 using namespace fastnn;
@@ -13,7 +12,8 @@ void test_softmax() {
   const struct {
     Shape shape;
     int axis;
-  } cases[] = {{{3, 10}, 1}, {{5, 1500}, 1}, {{2, 7, 40}, 1}, {{40, 3}, 0}, {{1}, 0}, {{0, 4}, 1}, {{9, 33}, 1}};
+  } cases[] = {{{3, 10}, 1}, {{5, 1500}, 1}, {{2, 7, 40}, 1}, {{40, 3}, 0},
+               {{1}, 0},     {{0, 4}, 1},    {{9, 33}, 1}};
   for (const auto& c : cases)
     for (DType t : {DType::f32, DType::bf16, DType::f16, DType::f64})
       for (Layout layout : {Layout::contiguous, Layout::transposed, Layout::sliced})
@@ -22,7 +22,8 @@ void test_softmax() {
           x.random(1, -4, 4);
           g.random(2);
           y.random(3, log ? -3 : 0, log ? 0 : 0.2);
-          context = cat("softmax ", name_of(t), " ", x.view().shape_text(), " axis ", c.axis, " log ", log);
+          context = cat("softmax ", name_of(t), " ", x.view().shape_text(), " axis ", c.axis,
+                        " log ", log);
           Tolerance tolerance = tolerance_of(t);
           if (t == DType::f32) tolerance = {2e-5, 1e-5};  // sums of up to 1500 in float
           compare(cuda::softmax_forward, softmax_forward, {c.axis, log}, {x, y}, tolerance);
