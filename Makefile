@@ -5,6 +5,7 @@
 #   make bench   benchmarks, side by side with PyTorch where it can be installed
 #   make lint    formatting, style, types
 #
+#   make ladder       the matrix product and the convolution, from plain loops to the shipped kernel (docs/gemm.md)
 #   make check-long   half an hour of random calls, kills, sanitizers; its results go to tests/results/
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ TESTS  ?= tests
 
 LONG_SECONDS ?= 300
 
-.PHONY: demo test check-long bench lint format build native clean check-tools
+.PHONY: demo test check-long bench ladder lint format build native clean check-tools
 
 demo: build
 	$(PY) -m fastnn train lenet5 --data mnist --out runs/lenet5
@@ -30,6 +31,12 @@ check-long: build
 
 bench: build $(VENV)/.peers
 	$(PY) -m fastnn bench $(BENCH)
+
+ladder: $(VENV)/.deps
+	$(CMAKE) -S . -B build/ladder -DFASTNN_PYTHON=OFF -DFASTNN_NATIVE_BENCH=ON >/dev/null
+	$(VENV)/bin/cmake --build build/ladder --target bench_gemm_ladder bench_conv_ladder
+	build/ladder/csrc/tests/bench_gemm_ladder
+	build/ladder/csrc/tests/bench_conv_ladder
 
 lint: $(VENV)/.lint
 	$(VENV)/bin/ruff check .

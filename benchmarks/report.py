@@ -1,4 +1,8 @@
-"""What a results file says, in a table: `python -m benchmarks.report RESULTS.json`."""
+"""What a results file says.
+
+python -m benchmarks.report RESULTS.json                   on the terminal
+python -m benchmarks.report RESULTS.json docs/benchmarks.md   as a page of the documentation
+"""
 
 from __future__ import annotations
 
@@ -33,9 +37,7 @@ def summary(results: Sequence[Result]) -> str:
 
 def misses(results: Sequence[Result]) -> str:
     """The cases below their goal, worst first."""
-    rows = sorted(
-        (r for r in results if r.get("missed")), key=lambda r: r.get("torch_ratio", 1) / r["bar"]
-    )
+    rows = sorted((r for r in results if r.get("missed")), key=_distance)
     return "\n".join(
         f"{r['threads']} {r['group']:11s} {r['case']:50s} {100 * r.get('share', 0):4.0f} % "
         f"{r.get('torch_ratio', 0):6.2f}x of {r['bar']:.2f}x: {r['missed']}"
@@ -43,7 +45,71 @@ def misses(results: Sequence[Result]) -> str:
     )
 
 
-if __name__ == "__main__":
+def page(whole: dict[str, Any], source: str) -> str:
+    """The documentation's page: how it was measured, a row for each kind, the cases below their goal."""
+    results = whole["results"]
+    threads = sorted({r["threads"] for r in results})
+    machine = ", ".join(f"{k}: {v}" for k, v in whole["machine"].items())
+    versions = ", ".join(f"{k} {v}" for k, v in whole["versions"].items())
+    lines = [
+        "# Measured", "",
+        f"Written by `python -m benchmarks.report {source} docs/benchmarks.md` from a run of `fastnn bench` on "
+        f"{whole['date']}.", "",
+        f"Machine: {machine}. Versions: {versions}.", "",
+        "Ours and the peers run in turn, each in a process of its own with the same number of threads; times are the best "
+        "of the rounds, ratios (PyTorch's time / ours) the median of theirs. A share is that of the time which the "
+        "machine's peak, measured beside the case, or its bandwidth, probed at the start, allows at best.", "",
+        "![ratios](charts/ratios.png)", "", "![roofline](charts/roofline.png)", "",
+        "## By kind of work", "",
+        "| kind | threads | cases | PyTorch's time / ours: mean | worst | best | median share of the limit | below goal |",
+        "|---|---|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for kind in goals.GOALS:
+        lines += filter(None, (_row(kind, n, results) for n in threads))
+    missed = sorted((r for r in results if r.get("missed")), key=_distance)
+    lines += ["", f"## Below the goal: {len(missed)} of {len(results)}", "",
+              "The goals are in `benchmarks/goals.py`. Worst first.", "",
+              "| threads | case | share of the limit | ratio | bar | short of |",
+              "|---|---|---|---|---|---|"]  # fmt: skip
+    lines += [
+        f"| {r['threads']} | {r['group']}: {r['case']} | {_percent(r.get('share'))} | {r.get('torch_ratio', 0):.2f} "
+        f"| {r['bar']:.2f} | {r['missed'].replace('+', ', ')} |"
+        for r in missed
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(kind: str, threads: int, results: Sequence[Result]) -> str:
+    rows = [r for r in results if r["kind"] == kind and r["threads"] == threads and "bar" in r]
+    ratios = sorted(r["torch_ratio"] for r in rows if "torch_ratio" in r)
+    if not ratios:
+        return ""
+    shares = sorted(
+        r["share"] for r in rows if r.get("limit_seconds", 0) >= goals.LEAST_LIMIT_SECONDS
+    )
+    middle = _percent(shares[len(shares) // 2] if shares else None)
+    return (
+        f"| {kind or 'other'} | {threads} | {len(rows)} | {goals.geometric_mean(ratios):.2f} | {ratios[0]:.2f} "
+        f"| {ratios[-1]:.2f} | {middle} | {sum(bool(r['missed']) for r in rows)} |"
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.0f} %"
+
+
+def _distance(r: Result) -> float:
+    return r.get("torch_ratio", 1) / r["bar"]
+
+
+def main() -> None:
     whole = json.loads(Path(sys.argv[1]).read_text())
+    if len(sys.argv) > 2:
+        Path(sys.argv[2]).write_text(page(whole, sys.argv[1]))
+        return
     print(summary(whole["results"]))
     print("\nBelow the goal:\n" + misses(whole["results"]))
+
+
+if __name__ == "__main__":
+    main()
