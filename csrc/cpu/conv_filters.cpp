@@ -23,6 +23,8 @@ constexpr int64_t kPanels = 4;         // of filters of a task, which share the 
 constexpr double kTaskWork = 2e6;      // multiply-adds
 constexpr double kTasks = 16;
 
+bool adjacent_channels(const Correlation& c) { return c.image.c == 1 && c.image.axis[2] != 1; }
+
 struct FilterPlan {
   const Correlation& c;
   const ConvFilters& kernels;
@@ -47,7 +49,7 @@ struct FilterPlan {
     const int64_t chain = std::clamp<int64_t>(cache_sizes().l1d / 2 / (panel * kElem), 96, 384);
     blocks = ceil_div(c.in * c.taps(), chain);
     block = ceil_div(c.in, std::min(blocks, c.in));
-    chunks = c.image.c == 1 && c.image.axis[2] != 1;
+    chunks = adjacent_channels(c);
     unit = chunks ? kernels.lanes : 1;
     block = std::min(c.in, round_up(block, unit));
     blocks = ceil_div(c.in, block);
@@ -309,8 +311,10 @@ class FilterRun {
 bool prefers_filters(const Correlation& c) {
   const int64_t lanes = active_conv_kernels().filters.lanes, x = c.axis[2].out;
   if (!two_axes(c) || c.dtype == DType::f64 || c.taps() < 2 || c.in * c.taps() < 24 ||
-      c.out < lanes || c.batch == 0 || c.pixels() == 0 || c.axis[2].step > 2)
+      c.out < lanes || c.batch == 0 || c.pixels() == 0)
     return false;
+  const int64_t step = c.axis[2].step;
+  if (step > 2 && (step != 4 || adjacent_channels(c))) return false;
   // With one vector of filters a tile has as many loads as products: rows of pixels are quicker,
   // unless much of their vectors is empty.
   const bool rows_filled = 6 * x > 5 * round_up(x, lanes);

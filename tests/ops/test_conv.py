@@ -81,6 +81,7 @@ PATHS = [
     path("first-layer-colour", (2, 3, 30, 31), (32, 3, 3, 3), padding=1),
     path("second-layer", (5, 6, 14, 14), (16, 6, 5, 5)),
     path("stem", (1, 3, 40, 38), (64, 3, 7, 7), padding=3, stride=2),
+    path("alexnet", (2, 3, 47, 51), (40, 3, 11, 11), padding=2, stride=4),
     path("stride2", (2, 16, 15, 14), (32, 16, 3, 3), padding=1, stride=2),
     path("pointwise", (3, 40, 9, 7), (70, 40, 1, 1)),
     path("long-sums", (40, 8, 12, 12), (8, 8, 3, 3), padding=1),

@@ -42,36 +42,40 @@ static void filter_tile(const ConvFilterTile& t) {
 
 using FilterFn = void (*)(const ConvFilterTile&);
 struct FilterTable {
-  FilterFn fn[4][2][2][kRows];  // step, vectors, groups, pixels
+  FilterFn fn[5][2][2][kRows];  // step, vectors, groups, pixels
 };
+// Steps of 1, 2 and 4 neighbours, of 1 and 2 vectors.
+constexpr int step_index(int step, bool vectors) { return (vectors ? 3 : 0) + step / 2; }
+
 template <class T, int S, int NV, int G, int R>
-constexpr void fill_filters(FilterTable& table) {
+constexpr void fill_filters(FilterTable& table, int index) {
   if constexpr (R > 0) {
-    table.fn[S < kLanes<T> ? S - 1 : 1 + S / kLanes<T>][NV - 1][G - 1][R - 1] =
-        &filter_tile<T, S, NV, G, R>;
-    fill_filters<T, S, NV, G, R - 1>(table);
+    table.fn[index][NV - 1][G - 1][R - 1] = &filter_tile<T, S, NV, G, R>;
+    fill_filters<T, S, NV, G, R - 1>(table, index);
   }
 }
-template <class T, int S>
+template <class T, int Step, bool Vectors = false>
 constexpr void fill_steps(FilterTable& table) {
-  fill_filters<T, S, 2, 1, kRows>(table);
-  fill_filters<T, S, 2, 2, kRows / 2>(table);
-  fill_filters<T, S, 1, 1, kRows>(table);
-  fill_filters<T, S, 1, 2, kRows>(table);
+  constexpr int S = Vectors ? Step * kLanes<T> : Step, index = step_index(Step, Vectors);
+  fill_filters<T, S, 2, 1, kRows>(table, index);
+  fill_filters<T, S, 2, 2, kRows / 2>(table, index);
+  fill_filters<T, S, 1, 1, kRows>(table, index);
+  fill_filters<T, S, 1, 2, kRows>(table, index);
 }
 template <class T>
 constexpr FilterTable make_filter_table() {
   FilterTable table{};
   fill_steps<T, 1>(table);
   fill_steps<T, 2>(table);
-  fill_steps<T, kLanes<T>>(table);
-  fill_steps<T, 2 * kLanes<T>>(table);
+  fill_steps<T, 4>(table);
+  fill_steps<T, 1, true>(table);
+  fill_steps<T, 2, true>(table);
   return table;
 }
 template <class T>
 static void run_filter_tile(const ConvFilterTile& t) {
   static constexpr FilterTable table = make_filter_table<T>();
-  table.fn[t.step - 1 + 2 * t.vectors_apart][t.vectors - 1][t.groups - 1][t.pixels - 1](t);
+  table.fn[step_index(t.step, t.vectors_apart)][t.vectors - 1][t.groups - 1][t.pixels - 1](t);
 }
 
 // ---- Planes ----

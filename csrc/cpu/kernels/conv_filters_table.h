@@ -15,7 +15,7 @@ namespace fastnn {
 struct ConvFilterTile {
   const void* x;
   int64_t x_group;  // from run to run
-  int step;         // from pixel to pixel: 1 or 2, of neighbours or (adjacent channels) vectors
+  int step;         // from pixel to pixel: 1, 2 or 4 neighbours, 1 or 2 vectors (of channels)
   bool vectors_apart;
   int pixels, groups, vectors;
   const int64_t* offset;
