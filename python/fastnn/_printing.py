@@ -60,14 +60,15 @@ class _Formatter:
             return
         flat = shown.ravel().astype(np.float64)
         used = np.abs(flat[np.isfinite(flat) & (flat != 0)])
-        if used.size:
-            self.whole = bool(np.all(used == np.ceil(used)))
-            big, small = float(used.max()), float(used.min())
-            ratio = big / small if small else math.inf
-            if self.whole:
-                self.scientific = big > 1e8 or (ratio > 1000 and big > 1e8)
-            else:
-                self.scientific = ratio > 1000 or big > 1e8 or small < 1e-4
+        if not used.size:  # zeros, infinities and NaN stand as they are
+            return
+        self.whole = bool(np.all(used == np.ceil(used)))
+        big, small = float(used.max()), float(used.min())
+        ratio = big / small if small else math.inf
+        if self.whole:
+            self.scientific = big > 1e8 or (ratio > 1000 and big > 1e8)
+        else:
+            self.scientific = ratio > 1000 or big > 1e8 or small < 1e-4
         if _options["sci_mode"] is not None:
             self.scientific = _options["sci_mode"]
         self.width = max((len(self._text(float(v))) for v in flat if np.isfinite(v)), default=3)
@@ -123,6 +124,20 @@ def _nested(a: np.ndarray, indent: int, summarise: bool, fmt: _Formatter) -> str
     return "[" + ("," + "\n" * (a.ndim - 1) + " " * (indent + 1)).join(parts) + "]"
 
 
+def _with_suffixes(text: str, suffixes: list[str], indent: int) -> str:
+    """The closing parenthesis, and before it the suffixes, each on a new line where the last one is full."""
+    parts = [text]
+    width = len(text) - text.rfind("\n")
+    for suffix in suffixes:
+        if width + len(suffix) + 2 > _options["linewidth"]:
+            parts.append(",\n" + " " * indent + suffix)
+            width = indent + len(suffix)
+        else:
+            parts.append(", " + suffix)
+            width += len(suffix) + 2
+    return "".join(parts) + ")"
+
+
 def tensor_repr(t: Any, prefix: str = "tensor(") -> str:
     from . import dtypes
     from .ops._util import wide
@@ -131,9 +146,8 @@ def tensor_repr(t: Any, prefix: str = "tensor(") -> str:
     suffix = []
     if a.size == 0 and a.ndim != 1:
         suffix.append(f"size={tuple(a.shape)}")
-    d = t.dtype
-    obvious = (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool_)
-    if d not in obvious or (a.size == 0 and d is dtypes.int64):
+    d, usual = t.dtype, dtypes.get_default_dtype()
+    if d is not usual and (a.size == 0 or d not in (dtypes.int64, dtypes.bool_)):
         suffix.append(f"dtype={d}")
     if t._node is not None:
         suffix.append(f"grad_fn=<{t._node.display_name()}>")
@@ -144,4 +158,4 @@ def tensor_repr(t: Any, prefix: str = "tensor(") -> str:
     else:
         summarise = a.size > _options["threshold"]
         body = _nested(a, len(prefix), summarise, _Formatter(_shown(a) if summarise else a))
-    return prefix + ", ".join([body, *suffix]) + ")"
+    return _with_suffixes(prefix + body, suffix, len(prefix))

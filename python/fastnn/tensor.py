@@ -186,7 +186,7 @@ class Tensor(TensorBase):
         return tensor_repr(self)
 
     def __format__(self, spec: str) -> str:
-        if not self._data.ndim and spec:
+        if not self._data.ndim and type(self) is Tensor:
             return format(self.item(), spec)
         return repr(self) if not spec else object.__format__(self, spec)
 

@@ -57,7 +57,12 @@ def test_the_files_are_written(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("words", "named"),
-    [("nonsense", "nonsense"), ("gemm --peers caffe", "caffe"), ("gemm --threads 0", "'0'")],
+    [
+        ("nonsense", "nonsense"),
+        ("gemm --peers caffe", "caffe"),
+        ("gemm --threads 0", "'0'"),
+        ("gemm --only nosuchcase", "nosuchcase"),
+    ],
 )
 def test_a_mistake_gets_one_line(words, named, capsys):
     assert main(["bench", *words.split()]) == 2

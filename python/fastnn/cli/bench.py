@@ -61,9 +61,12 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             f"fastnn bench: --threads takes numbers like 1,2, got '{args.threads}'"
         ) from None
-    whole = suite.run(
-        args.groups or suite.GROUPS, threads, names=peers, quick=args.quick, only=args.only
-    )
+    groups = args.groups or suite.GROUPS
+    if not any(True for g in groups for _ in suite.cases_of(g, args.quick, args.only)):
+        raise UsageError(
+            f"fastnn bench: no case of {', '.join(groups)} has '{args.only}' in its name"
+        )
+    whole = suite.run(groups, threads, names=peers, quick=args.quick, only=args.only)
     if args.json is not None:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         write_json(whole, args.json)

@@ -55,14 +55,25 @@ def read_image(path: Path) -> np.ndarray:
             if image.mode.startswith("I;16"):  # convert("L") would cut it off at 255
                 return np.asarray(image).astype(np.float32) / np.float32(257)
             if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                image = image.convert("RGBA")
-                background = Image.new("RGBA", image.size, "white")
-                image = Image.alpha_composite(background, image)
+                return _on_paper(image.convert("RGBA"))
             return np.asarray(image.convert("L"), np.float32)
     except FileNotFoundError:
         raise UsageError(f"fastnn predict: no such image: {path}") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as e:
         raise UsageError(f"fastnn predict: cannot read the image {path}: {e}") from None
+
+
+def _on_paper(image: Any) -> np.ndarray:
+    """The grey levels of a picture with transparency, on white; on black where white hides it all."""
+    from PIL import Image
+
+    grey = np.zeros((1, 1), np.float32)
+    for paper in ("white", "black"):
+        sheet = Image.alpha_composite(Image.new("RGBA", image.size, paper), image)
+        grey = np.asarray(sheet.convert("L"), np.float32)
+        if grey.min() != grey.max():
+            break
+    return grey
 
 
 def fit_digit(grey: np.ndarray, size: int, fill: float) -> np.ndarray:

@@ -73,6 +73,8 @@ def _settings(args: argparse.Namespace) -> Any:
         raise UsageError(f"fastnn train: --epochs must be at least 1, got {epochs}")
     if not lr > 0 or lr == float("inf"):
         raise UsageError(f"fastnn train: --lr must be a positive number, got {lr}")
+    if not 0 <= args.seed < 2**32:
+        raise UsageError(f"fastnn train: --seed must be from 0 to 2^32 - 1, got {args.seed}")
     return Settings(
         model=args.model,
         data=args.data,
@@ -107,9 +109,12 @@ def run(args: argparse.Namespace) -> int:
             f"fastnn train: device '{args.device}' is not available here; use --device cpu"
         )
     if args.threads is not None:
-        if args.threads < 1:
-            raise UsageError(f"fastnn train: --threads must be at least 1, got {args.threads}")
-        _core.set_num_threads(args.threads)
+        try:
+            _core.set_num_threads(args.threads)
+        except (ValueError, OverflowError, TypeError):
+            raise UsageError(
+                f"fastnn train: --threads must be between 1 and 1024, got {args.threads}"
+            ) from None
     args.out = args.out or Path("runs") / args.model
     trainer = _trainer(args, settings)
     try:

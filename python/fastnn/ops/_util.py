@@ -29,7 +29,10 @@ def normalize_dim(dim: Any, ndim: int, op: str) -> int:
 
 
 def normalize_dims(dims: Any, ndim: int, op: str) -> tuple[int, ...]:
-    """One dim or several, as sorted-as-given distinct non-negative ints; None means all."""
+    """One dim or several, as sorted-as-given distinct non-negative ints; None means all.
+
+    A 0-d tensor may be asked for its dim 0 or -1, as in PyTorch; it has none to give.
+    """
     if dims is None:
         return tuple(range(ndim))
     if isinstance(dims, Iterable):
@@ -38,8 +41,9 @@ def normalize_dims(dims: Any, ndim: int, op: str) -> tuple[int, ...]:
             raise RuntimeError(
                 f"{op}: dim {tuple(dims)} appears multiple times in the list of dims"
             )
-        return out if out else tuple(range(ndim))
-    return (normalize_dim(dims, ndim, op),)
+        return out if out and ndim else tuple(range(ndim))
+    d = normalize_dim(dims, ndim, op)
+    return (d,) if ndim else ()
 
 
 def shape_args(args: Sequence[Any], op: str) -> tuple[int, ...]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core
-from .._errors import ShapeError
+from .. import _core, dtypes
+from .._errors import DTypeError, ShapeError
 from ..autograd.node import OUTPUT, Node, record, state, wants_grad
 from . import inplace as _inplace
 from ._narrow import in_float32
@@ -156,14 +156,29 @@ def softsign(input: Any) -> Any:
     return _apply("softsign", input)
 
 
+def _of_integers(op: str, input: Any) -> Any:
+    """`op` of integers and bools, in the default dtype: what PyTorch's mathematical functions do."""
+    return _apply(op, input.to(dtypes.get_default_dtype()))
+
+
 def sigmoid(input: Any) -> Any:
     """``1 / (1 + exp(-x))``."""
-    return _apply("sigmoid", input)
+    try:
+        return _apply("sigmoid", input)
+    except DTypeError:
+        if input._data.dtype.kind not in "iub":
+            raise
+        return _of_integers("sigmoid", input)
 
 
 def tanh(input: Any) -> Any:
     """The hyperbolic tangent."""
-    return _apply("tanh", input)
+    try:
+        return _apply("tanh", input)
+    except DTypeError:
+        if input._data.dtype.kind not in "iub":
+            raise
+        return _of_integers("tanh", input)
 
 
 def logsigmoid(input: Any) -> Any:

@@ -12,7 +12,7 @@ from .. import _core, dtypes
 from .._errors import DTypeError
 from ..autograd.node import Node
 from . import inplace
-from ._util import TensorBase, as_tensor_operand, require_tensor, store, wrap
+from ._util import TensorBase, as_tensor_operand, require_tensor, require_tensors, store, wrap
 
 _NUMBERS = (int, float, bool)
 _core.set_store(store)
@@ -210,6 +210,7 @@ fmod = _binary("fmod", _fmod_backward, "inputs", doc="The remainder, with the di
 
 def fmax(input: Any, other: Any) -> Any:
     """The larger of two; a NaN loses."""
+    require_tensors("fmax", input=input, other=other)
     from .pointwise import where
 
     return where(other.isnan(), input, where(input.isnan(), other, maximum(input, other)))
@@ -217,6 +218,7 @@ def fmax(input: Any, other: Any) -> Any:
 
 def fmin(input: Any, other: Any) -> Any:
     """The smaller of two; a NaN loses."""
+    require_tensors("fmin", input=input, other=other)
     from .pointwise import where
 
     return where(other.isnan(), input, where(input.isnan(), other, minimum(input, other)))
@@ -274,6 +276,7 @@ bitwise_right_shift = _integers_only("bitwise_right_shift", _by_numpy(np.right_s
 
 def equal(input: Any, other: Any) -> bool:
     """Whether two tensors have the same shape and elements."""
+    require_tensors("equal", input=input, other=other)
     return input._data.shape == other._data.shape and bool(np.all(eq(input, other)._data))
 
 
@@ -281,6 +284,11 @@ def isclose(
     input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> Any:
     """Elementwise ``|input - other| <= atol + rtol * |other|``."""
+    require_tensors("isclose", input=input, other=other)
+    if input._data.dtype != other._data.dtype:
+        raise DTypeError(
+            f"isclose: other must have input's dtype {input._data.dtype}, got {other._data.dtype}"
+        )
     a = input._data.astype(np.float64)
     b = other._data.astype(np.float64)
     return wrap(np.asarray(np.isclose(a, b, rtol, atol, equal_nan)))
@@ -343,6 +351,15 @@ fmod_ = _in_place("fmod_", fmod)
 floor_divide_ = _in_place("floor_divide_", floor_divide)
 logical_and_ = _in_place("logical_and_", logical_and)
 logical_or_ = _in_place("logical_or_", logical_or)
+logical_xor_ = _in_place("logical_xor_", logical_xor)
+bitwise_and_ = _in_place("bitwise_and_", bitwise_and)
+bitwise_or_ = _in_place("bitwise_or_", bitwise_or)
+bitwise_xor_ = _in_place("bitwise_xor_", bitwise_xor)
+bitwise_left_shift_ = _in_place("bitwise_left_shift_", bitwise_left_shift)
+bitwise_right_shift_ = _in_place("bitwise_right_shift_", bitwise_right_shift)
+eq_, ne_ = _in_place("eq_", eq), _in_place("ne_", ne)
+lt_, le_ = _in_place("lt_", lt), _in_place("le_", le)
+gt_, ge_ = _in_place("gt_", gt), _in_place("ge_", ge)
 
 
 def addcmul_(self: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
@@ -396,7 +413,8 @@ METHODS = (
     "logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not "
     "bitwise_left_shift bitwise_right_shift equal isclose allclose addcmul addcdiv lerp multiply subtract divide "
     "true_divide not_equal less less_equal greater greater_equal add_ sub_ mul_ div_ pow_ remainder_ fmod_ "
-    "floor_divide_ logical_and_ logical_or_ addcmul_ addcdiv_ lerp_"
+    "floor_divide_ logical_and_ logical_or_ logical_xor_ bitwise_and_ bitwise_or_ bitwise_xor_ "
+    "bitwise_left_shift_ bitwise_right_shift_ eq_ ne_ lt_ le_ gt_ ge_ addcmul_ addcdiv_ lerp_"
 ).split()
 OPERATORS: dict[str, Callable[..., Any]] = {
     "__add__": add,
@@ -426,7 +444,9 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "__xor__": bitwise_xor,
     "__rxor__": bitwise_xor,
     "__lshift__": bitwise_left_shift,
+    "__rlshift__": _swapped(bitwise_left_shift),
     "__rshift__": bitwise_right_shift,
+    "__rrshift__": _swapped(bitwise_right_shift),
     "__invert__": bitwise_not,
     "__iadd__": add_,
     "__isub__": sub_,
@@ -434,4 +454,10 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "__itruediv__": div_,
     "__ipow__": pow_,
     "__imod__": remainder_,
+    "__ifloordiv__": floor_divide_,
+    "__iand__": bitwise_and_,
+    "__ior__": bitwise_or_,
+    "__ixor__": bitwise_xor_,
+    "__ilshift__": bitwise_left_shift_,
+    "__irshift__": bitwise_right_shift_,
 }

@@ -84,7 +84,7 @@ def _check_count(parts: list, shape: tuple[int, ...]) -> None:
         if p is Ellipsis:
             after_ellipsis = True
             continue
-        n = p.ndim if isinstance(p, np.ndarray) and p.dtype == np.bool_ else 1
+        n = _dims_of(p)
         if isinstance(p, int) and not after_ellipsis and position < len(shape):
             size = shape[position]
             if not -size <= p < size:
@@ -97,10 +97,37 @@ def _check_count(parts: list, shape: tuple[int, ...]) -> None:
         raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
 
 
+def _dims_of(part: Any) -> int:
+    """How many dimensions one part of a key takes."""
+    if part is None or part is Ellipsis:
+        return 0
+    return part.ndim if isinstance(part, np.ndarray) and part.dtype == np.bool_ else 1
+
+
+def _as_numpy_key(x: Any, key: tuple) -> tuple[Any, tuple]:
+    """A view of `x` and a key with which NumPy lays the result out as PyTorch does.
+
+    NumPy broadcasts whole numbers with the arrays, which moves the result's dimensions; PyTorch selects them first. And an
+    ellipsis that stands for nothing keeps arrays apart in NumPy only.
+    """
+    if sum(map(_dims_of, key)) == x._data.ndim:
+        key = tuple(p for p in key if p is not Ellipsis)
+    if not any(type(p) is int for p in key):
+        return x, key
+    first: list[Any] = []
+    for p in key:
+        if type(p) is int or p is Ellipsis:
+            first.append(p)
+        else:
+            first.extend([slice(None)] * _dims_of(p))
+    return getitem(x, tuple(first)), tuple(p for p in key if type(p) is not int)
+
+
 def _getitem_by_array(self: Any, index: Any) -> Any:
     key, basic = _key(index, self._data.shape)
     if basic:
         return getitem(self, key)
+    self, key = _as_numpy_key(self, key)
     try:
         out = wrap(np.asarray(self._data[key]))
     except IndexError as e:
@@ -145,18 +172,28 @@ def index_add_array(values: np.ndarray, shape: tuple, key: Any) -> np.ndarray:
     return cast(full, values.dtype)
 
 
+def _without_leading_ones(value: Any, ndim: int) -> Any:
+    """`value` with at most `ndim` dimensions where those beyond are 1, as PyTorch takes it."""
+    extra = value._data.ndim - ndim
+    if extra > 0 and all(n == 1 for n in value._data.shape[:extra]):
+        return value.reshape(value._data.shape[extra:])
+    return value
+
+
 def _setitem_any(self: Any, index: Any, value: Any) -> None:
     key, basic = _key(index, self._data.shape)
-    if basic and isinstance(value, TensorBase) and wants_grad(self, value):
-        copy_(getitem(self, key), value)
-        return
-    guard(self, "setitem")
     if not isinstance(value, TensorBase):
         value = wrap(np.asarray(value))
+    if basic and wants_grad(self, value):
+        window = getitem(self, key)
+        copy_(window, _without_leading_ones(value, window._data.ndim))
+        return
+    if not basic:
+        self, key = _as_numpy_key(self, key)
+    guard(self, "setitem")
     target = self._data[key].shape
+    value = _without_leading_ones(value, len(target))
     data = value._data
-    while data.ndim > len(target) and data.shape[0] == 1:
-        data = data[0]
     try:
         data = np.broadcast_to(data, target)
     except ValueError:
@@ -427,6 +464,8 @@ def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     found = np.nonzero(np.atleast_1d(wide(input._data)))
     if as_tuple:
         return tuple(wrap(f) for f in found)
+    if input._data.ndim == 0:
+        return wrap(np.empty((len(found[0]), 0), np.int64))
     return wrap(np.stack(found, 1).reshape(-1, input._data.ndim))
 
 

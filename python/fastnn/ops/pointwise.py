@@ -109,7 +109,10 @@ def nan_to_num(
     input: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Any:
     """NaN and infinities replaced by numbers (infinities by the dtype's limits unless given)."""
-    info = dtypes.finfo(dtypes.of_array(input._data))
+    d = dtypes.of_array(require_tensor(input, "nan_to_num")._data)
+    if not d.is_floating_point:
+        return input.clone()
+    info = dtypes.finfo(d)
     out = where(isnan(input), nan, input)
     out = where(isposinf(input), info.max if posinf is None else posinf, out)
     return where(isneginf(input), info.min if neginf is None else neginf, out)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core
+from .. import _core, dtypes
 from .._errors import DTypeError, ShapeError
 from ..autograd.node import OUTPUT, Node, record, state, wants_grad
 from ._util import cast, normalize_dim, normalize_dims, require_tensor, sizes, store, wide, wrap
@@ -264,16 +264,22 @@ argmax = _arg("argmax", _core.max)
 argmin = _arg("argmin", _core.min)
 
 
+def _truth(ufunc: Any, input: Any, dim: Any, keepdim: bool) -> Any:
+    """A bool; of uint8, which was PyTorch's bool once, uint8."""
+    x = require_tensor(input, ufunc.__name__)._data
+    axes = _dims(dim, x.ndim, ufunc.__name__)
+    found = np.asarray(ufunc(wide(x) != 0, axis=axes, keepdims=keepdim))
+    return wrap(found.astype(np.uint8) if x.dtype == np.uint8 else found)
+
+
 def all(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """Whether every element is true (not zero)."""
-    axes = _dims(dim, input._data.ndim, "all")
-    return wrap(np.asarray(np.all(wide(input._data) != 0, axis=axes, keepdims=keepdim)))
+    return _truth(np.all, input, dim, keepdim)
 
 
 def any(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """Whether some element is true (not zero)."""
-    axes = _dims(dim, input._data.ndim, "any")
-    return wrap(np.asarray(np.any(wide(input._data) != 0, axis=axes, keepdims=keepdim)))
+    return _truth(np.any, input, dim, keepdim)
 
 
 def count_nonzero(input: Any, dim: Any = None) -> Any:
@@ -287,10 +293,10 @@ def count_nonzero(input: Any, dim: Any = None) -> Any:
 def var(
     input: Any,
     dim: Any = None,
-    *,
-    correction: float | None = None,
     unbiased: bool = True,
     keepdim: bool = False,
+    *,
+    correction: float | None = None,
 ) -> Any:
     """The variance over dims: squared deviations summed, divided by N - correction (1 unless given)."""
     if isinstance(dim, bool):  # var(x, unbiased)
@@ -307,27 +313,45 @@ def var(
 def std(
     input: Any,
     dim: Any = None,
-    *,
-    correction: float | None = None,
     unbiased: bool = True,
     keepdim: bool = False,
+    *,
+    correction: float | None = None,
 ) -> Any:
     """The square root of var()."""
-    return var(input, dim, correction=correction, unbiased=unbiased, keepdim=keepdim).sqrt()
+    return var(input, dim, unbiased, keepdim, correction=correction).sqrt()
 
 
-def var_mean(input: Any, dim: Any = None, **kwargs: Any) -> tuple:
+def var_mean(
+    input: Any,
+    dim: Any = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> tuple:
     """var() and mean()."""
-    return var(input, dim, **kwargs), mean(input, dim, kwargs.get("keepdim", False))
+    centre = mean(input, None if isinstance(dim, bool) else dim, keepdim)
+    return var(input, dim, unbiased, keepdim, correction=correction), centre
 
 
-def std_mean(input: Any, dim: Any = None, **kwargs: Any) -> tuple:
+def std_mean(
+    input: Any,
+    dim: Any = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> tuple:
     """std() and mean()."""
-    return std(input, dim, **kwargs), mean(input, dim, kwargs.get("keepdim", False))
+    spread, centre = var_mean(input, dim, unbiased, keepdim, correction=correction)
+    return spread.sqrt(), centre
 
 
 def logsumexp(input: Any, dim: Any, keepdim: bool = False) -> Any:
-    """``log(sum(exp(input)))`` over dims, without overflow."""
+    """``log(sum(exp(input)))`` over dims, without overflow; of integers in the default dtype."""
+    if require_tensor(input, "logsumexp")._data.dtype.kind in "iub":
+        input = input.to(dtypes.get_default_dtype())
     dims = _dims(dim, input._data.ndim, "logsumexp")
     top = wide(input._data).max(axis=dims, keepdims=True, initial=-np.inf)
     shift = wrap(np.where(np.isfinite(top), top, 0).astype(input._data.dtype))
@@ -394,7 +418,7 @@ def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
         x = cast(x, np.dtype(np.int64))
     d = normalize_dim(dim, x.ndim, "cumsum")
     if x.ndim == 0:
-        return input.clone()
+        return input.to(dtypes.of_array(x)).clone()
     result = wrap(_core.cumsum(x, d))
     if wants_grad(input):
         record(result, _cumsum_backward, (input,), (), d)
@@ -417,7 +441,7 @@ def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Any:
         x = cast(x, np.dtype(np.int64))
     d = normalize_dim(dim, x.ndim, "cumprod")
     if x.ndim == 0:
-        return input.clone()
+        return input.to(dtypes.of_array(x)).clone()
     result = wrap(_core.cumprod(x, d))
     if wants_grad(input):
         record(result, _cumprod_backward, (input,), (input,), d)
@@ -449,9 +473,13 @@ def _cumprod_backward(node: Node, g: Any) -> Any:
 
 def diff(input: Any, n: int = 1, dim: int = -1) -> Any:
     """Differences of neighbours along `dim`, n times."""
-    for _ in range(n):
-        length = input._data.shape[dim]
-        input = input.narrow(dim, 1, length - 1) - input.narrow(dim, 0, length - 1)
+    d = normalize_dim(dim, require_tensor(input, "diff")._data.ndim, "diff")
+    if input._data.ndim == 0:
+        raise RuntimeError("diff expects input to be at least one-dimensional")
+    for _ in range(builtins.min(n, input._data.shape[d])):
+        length = input._data.shape[d]
+        later, earlier = input.narrow(d, 1, length - 1), input.narrow(d, 0, length - 1)
+        input = later ^ earlier if input._data.dtype == np.bool_ else later - earlier
     return input
 
 

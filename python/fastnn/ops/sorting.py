@@ -59,7 +59,7 @@ def msort(input: Any) -> Any:
 def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
     """The k largest (or smallest) values along `dim`, in order, and their indices."""
     if input._data.ndim == 0:
-        return _TopkResult((input.clone(), wrap(np.zeros((), np.int64))))
+        return _alone(input, _TopkResult)
     d = normalize_dim(dim, input._data.ndim, "topk")
     n = input._data.shape[d]
     if not 0 <= k <= n:
@@ -71,12 +71,19 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
 def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """The k-th smallest value (counted from 1) along `dim`, and its index."""
     d = normalize_dim(dim, input._data.ndim, "kthvalue")
-    n = input._data.shape[d]
+    n = input._data.shape[d] if input._data.ndim else 1
     if not 1 <= k <= n:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {d}: k = {k}")
+    if input._data.ndim == 0:
+        return _alone(input, _KthResult)
     return _one(
         input, d, np.take(_argsort(input._data, d, False), [k - 1], axis=d), keepdim, _KthResult
     )
+
+
+def _alone(input: Any, result: Any) -> Any:
+    """A 0-d tensor reduced along its only, imagined, dimension."""
+    return result((input.clone(), wrap(np.zeros((), np.int64))))
 
 
 def _one(input: Any, d: int, index: np.ndarray, keepdim: bool, result: Any) -> Any:
@@ -91,7 +98,10 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     if dim is None:
         flat = input.reshape(-1)
         return _median(flat, 0, False)[0]
-    return _median(input, normalize_dim(dim, input._data.ndim, "median"), keepdim)
+    d = normalize_dim(dim, input._data.ndim, "median")
+    if input._data.ndim == 0:
+        return _alone(input, _MedianResult)
+    return _median(input, d, keepdim)
 
 
 def _median(input: Any, d: int, keepdim: bool) -> Any:
@@ -116,6 +126,13 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False) -> Any:
         values, counts = np.unique(row, return_counts=True)
         return int(np.flatnonzero(row == values[np.argmax(counts)])[-1])
 
+    if input._data.ndim == 0:
+        return _alone(input, _ModeResult)
+    if input._data.shape[d] == 0:
+        raise IndexError("mode(): Expected reduction dim to have non-zero size.")
+    if input._data.size == 0:
+        index = np.zeros(np.take(input._data, [0], d).shape, np.int64)
+        return _one(input, d, index, keepdim, _ModeResult)
     index = np.expand_dims(np.apply_along_axis(last_of_most, d, wide(input._data)), d)
     return _one(input, d, index, keepdim, _ModeResult)
 
@@ -222,6 +239,8 @@ def cummin(input: Any, dim: int) -> Any:
 
 def _running(input: Any, dim: int, ufunc: Any, op: str) -> Any:
     d = normalize_dim(dim, input._data.ndim, op)
+    if input._data.ndim == 0:
+        return _alone(input, named_result(op, "values", "indices"))
     a = wide(input._data)
     best = ufunc.accumulate(a, axis=d)
     same = (a == best) | (np.isnan(a) if a.dtype.kind == "f" else False)
