@@ -164,10 +164,15 @@ void forward_pixels(const PadParams& p, const Image& x, const Image& y, const Ta
                  });
 }
 
+// Whether the channels of a pixel are neighbours in both.
+bool by_pixels(const Image& x, const Image& y) {
+  return x.c > 1 && x.stride_c == 1 && y.stride_c == 1 && x.stride_w != 1;
+}
+
 void forward(const PadParams& p, const TensorView* v, void* memory) {
   const Image x(v[0], p.dims), y(v[1], p.dims);
   const Tables t = make_tables(p, x, y, memory);
-  const bool pixels = x.c > 1 && x.stride_c == 1 && y.stride_c == 1 && x.stride_w != 1;
+  const bool pixels = by_pixels(x, y);
   with_bits(x.dtype, [&](auto tag) {
     if (pixels)
       forward_pixels<decltype(tag)>(p, x, y, t);
@@ -213,10 +218,44 @@ void backward_planes(const PadParams& p, const Image& dy, const Image& dx, const
                   });
 }
 
+// Channels-last: whole pixels are added, in place. A task has some channels of an image.
+template <class T>
+void backward_pixels(const Image& dy, const Image& dx, const Tables& t) {
+  constexpr int64_t kChannels = 256;
+  const int64_t parts = (dx.c + kChannels - 1) / kChannels;
+  parallel_blocks(dx.n * parts, 1, [&](int64_t from, int64_t to, int) {
+    for (int64_t task = from; task < to; ++task) {
+      const int64_t n = task / parts, first = task % parts * kChannels;
+      const int64_t count = std::min(kChannels, dx.c - first);
+      const T* in = reinterpret_cast<const T*>(dy.data) + n * dy.stride_n + first;
+      T* out = reinterpret_cast<T*>(dx.data) + n * dx.stride_n + first;
+      const auto to_pixel = [&](int64_t d, int64_t h, int64_t w) {
+        return out + d * dx.stride_d + h * dx.stride_h + w * dx.stride_w;
+      };
+      for (int64_t r = 0; r < dx.d * dx.h; ++r)
+        for (int64_t w = 0; w < dx.w; ++w)
+          std::fill_n(to_pixel(r / dx.h, r % dx.h, w), count, T{0});
+      for (int64_t r = 0; r < dy.d * dy.h; ++r) {
+        const int64_t d = t.axis[0][r / dy.h], h = t.axis[1][r % dy.h];
+        if (d == kNone || h == kNone) continue;
+        const T* pixel = in + r / dy.h * dy.stride_d + r % dy.h * dy.stride_h;
+        for (int64_t o = 0; o < dy.w; ++o, pixel += dy.stride_w) {
+          if (t.axis[2][o] == kNone) continue;
+          T* __restrict sum = to_pixel(d, h, t.axis[2][o]);
+          for (int64_t c = 0; c < count; ++c) sum[c] += pixel[c];
+        }
+      }
+    }
+  });
+}
+
 void backward(const PadParams& p, const TensorView* v, void* memory) {
   const Image dy(v[0], p.dims), dx(v[1], p.dims);
   const Tables t = make_tables(p, dx, dy, memory);
   void* scratch = static_cast<char*>(memory) + table_bytes(dy);
+  const bool pixels = by_pixels(dx, dy);
+  if (pixels && dy.dtype == DType::f32) return backward_pixels<float>(dy, dx, t);
+  if (pixels && dy.dtype == DType::f64) return backward_pixels<double>(dy, dx, t);
   if (dy.dtype == DType::f64)
     backward_planes(p, dy, dx, t, static_cast<double*>(scratch));
   else
