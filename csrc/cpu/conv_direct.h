@@ -14,6 +14,11 @@ bool prefers_filters(const Correlation& c);
 size_t correlate_filters_workspace(const Correlation& c);
 void correlate_filters(const Correlation& c, void* workspace);
 
+// By Winograd's transforms: 3x3 taps next to each other, many channels and filters.
+bool prefers_winograd(const Correlation& c);
+size_t correlate_winograd_workspace(const Correlation& c);
+void correlate_winograd(const Correlation& c, void* workspace);
+
 // The gradient of the weight, for kernels of more than one tap.
 bool weight_prefers_direct(const Correlation& c);
 size_t correlate_weight_direct_workspace(const Correlation& c);

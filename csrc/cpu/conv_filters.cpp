@@ -8,7 +8,7 @@
 
 #include "cpu/conv_band.h"
 #include "cpu/conv_direct.h"
-#include "cpu/gemm_core.h"
+#include "cpu/conv_panel.h"
 #include "cpu/gemm_plan.h"
 #include "cpu/kernels/conv.h"
 #include "fastnn/isa.h"
@@ -169,9 +169,15 @@ class FilterRun {
         add_products(t, weight, j, block);
       }
     }
-    if (c_.bias) fetch_bias(t);
-    for (int64_t j = t.panel0; j < t.panel1; ++j)
-      for (int64_t i = 0; i < t.images; ++i) write(t, i, j);
+    if (c_.bias)
+      fetch_bias(c_, t.group, t.panel0 * p_.panel, (t.panel1 - t.panel0) * p_.panel, t.bias);
+    for (int64_t j = t.panel0; j < t.panel1; ++j) {
+      const int64_t image_bytes = t.rows * c_.axis[2].out * lanes(j) * FilterPlan::kElem;
+      const char* bias = c_.bias ? t.bias + (j - t.panel0) * p_.panel * FilterPlan::kElem : nullptr;
+      for (int64_t i = 0; i < t.images; ++i)
+        write_sums(c_, {sums(t, j) + i * image_bytes, bias, t.group, j * p_.panel, lanes(j),
+                        t.image + i, t.row, t.rows});
+    }
   }
 
   int64_t channels(int64_t block) const { return std::min(p_.block, c_.in - block * p_.block); }
@@ -211,26 +217,8 @@ class FilterRun {
     p_.kernels.planes(planes);
   }
 
-  // [channel][tap][filter]
   void pack_weight(int64_t group, int64_t j, int64_t block, char* dst) const {
-    const ConvWeightView& w = c_.weight;
-    const int64_t filter = j * p_.panel, taps = c_.taps();
-    const char* data =
-        w.data + (group * w.group + filter * w.o + block * p_.block * w.c) * c_.elem();
-    const int width = static_cast<int>(std::min(p_.panel, c_.out - filter));
-    const int panel = static_cast<int>(lanes(j));
-    const ConvAxis &y = c_.axis[1], &x = c_.axis[2];
-    const bool adjacent =
-        w.c == taps && (x.taps == 1 || w.axis[2] == 1) && (y.taps == 1 || w.axis[1] == x.taps);
-    if (adjacent) {
-      gemm_family(c_.dtype).pack(
-          {dst, panel, data, c_.dtype, w.o, 1, width, channels(block) * taps});
-      return;
-    }
-    const ConvFilter f{
-        data, c_.dtype, w.o, w.c, {0, w.axis[1], w.axis[2]}, channels(block), {1, y.taps, x.taps},
-        false};
-    active_conv_kernels().f32.filter(f, {dst, panel, width, 0, 0, channels(block) * taps, 0});
+    pack_filters(c_, group, j * p_.panel, lanes(j), block * p_.block, channels(block), dst);
   }
 
   // All tiles of pixels of the task.
@@ -265,39 +253,6 @@ class FilterRun {
   int64_t row_offset(const Task& t, int64_t row) const {
     return (row / t.rows * p_.plane_rows(t.rows) + row % t.rows * c_.axis[1].step) * p_.width *
            p_.unit;
-  }
-
-  void fetch_bias(const Task& t) const {
-    const int64_t first = t.panel0 * p_.panel;
-    const int64_t count = std::min(t.panel1 * p_.panel, c_.out) - first;
-    std::fill_n(t.bias, (t.panel1 - t.panel0) * p_.panel * FilterPlan::kElem, char{0});
-    const TensorView& b = c_.bias;
-    const char* data = b.ptr<char>() + (t.group * c_.out + first) * b.stride[0] *
-                                           static_cast<int64_t>(size_of(b.dtype));
-    gemm_family(c_.dtype).pack({t.bias, 1, data, b.dtype, 0, b.stride[0], 1, count});
-  }
-
-  void write(const Task& t, int64_t image, int64_t j) const {
-    const ConvImageView& v = c_.result;
-    const int64_t x = c_.axis[2].out, panel = lanes(j), filter = j * p_.panel;
-    ConvFilterOut f{};
-    f.panel = panel;
-    f.filters = static_cast<int>(std::min(p_.panel, c_.out - filter));
-    f.activation = c_.activation;
-    f.dtype = c_.dtype;
-    f.out_pixel = v.axis[2];
-    f.out_filter = v.c;
-    if (c_.bias) f.bias = t.bias + (j - t.panel0) * p_.panel * FilterPlan::kElem;
-    const bool follow = x == 1 ? false : v.axis[1] == x * v.axis[2];
-    const int64_t runs = follow ? 1 : t.rows;
-    f.pixels = t.rows / runs * x;
-    for (int64_t r = 0; r < runs; ++r) {
-      f.sum = sums(t, j) + (image * t.rows + r) * x * panel * FilterPlan::kElem;
-      f.out = v.data + ((t.image + image) * v.n + (t.group * c_.out + filter) * v.c +
-                        (t.row + r) * v.axis[1]) *
-                           c_.elem();
-      p_.kernels.finish(f);
-    }
   }
 
   const FilterPlan& p_;

@@ -87,6 +87,11 @@ PATHS = [
     path("long-sums", (40, 8, 12, 12), (8, 8, 3, 3), padding=1),
     path("depthwise-wide", (2, 20, 17, 50), (20, 1, 3, 3), padding=1, groups=20),
     path("depthwise5-stride2", (2, 33, 17, 19), (33, 1, 5, 5), padding=2, groups=33, stride=2),
+    path("many-tiles", (2, 36, 15, 14), (35, 36, 3, 3), padding=1),
+    path("many-tiles-and-channels", (1, 210, 14, 15), (40, 210, 3, 3)),
+    path("many-tiles-and-filters", (1, 32, 14, 14), (400, 32, 3, 3), padding=1),
+    path("many-tiles-groups", (3, 64, 13, 16), (70, 32, 3, 3), padding=2, groups=2),
+    path("many-tiles-in-a-row", (1, 33, 4, 300), (32, 33, 3, 3), padding=1),
     path("groups-of-4", (2, 32, 10, 9), (32, 4, 3, 3), padding=1, groups=8),
 ]
 

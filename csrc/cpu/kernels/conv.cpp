@@ -5,6 +5,7 @@
 #include "cpu/kernels/conv_direct.h"
 #include "cpu/kernels/conv_filters.h"
 #include "cpu/kernels/conv_pack.h"
+#include "cpu/kernels/conv_winograd.h"
 
 namespace fastnn {
 
@@ -17,7 +18,7 @@ static constexpr ConvPackers packers() {
 
 const ConvKernels* conv_kernels() {
   static constexpr ConvKernels kernels{packers<float>(), packers<double>(), direct<float>(),
-                                       direct<double>(), filters<float>()};
+                                       direct<double>(), filters<float>(),  winograd<float>()};
   return &kernels;
 }
 

@@ -4,6 +4,7 @@
 
 #include "cpu/kernels/conv_direct_table.h"
 #include "cpu/kernels/conv_filters_table.h"
+#include "cpu/kernels/conv_winograd_table.h"
 #include "cpu/kernels/isa_table.h"
 #include "fastnn/dtype.h"
 
@@ -54,7 +55,8 @@ struct ConvKernels {
   ConvPackers f64;
   ConvDirect direct_f32;
   ConvDirect direct_f64;
-  ConvFilters filters;  // float32
+  ConvFilters filters;    // float32
+  ConvWinograd winograd;  // float32
 };
 
 FASTNN_KERNELS(ConvKernels, conv_kernels)

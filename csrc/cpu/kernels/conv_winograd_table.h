@@ -1,0 +1,43 @@
+// Winograd's F(2x2, 3x3): a tile of 2 x 2 output pixels sees 4 x 4 of the image. Image tiles and
+// filters are transformed to 16 points; for each point the channels are summed by a matrix product;
+// the sums are transformed back. 16 products instead of 36.
+#pragma once
+
+#include <stdint.h>
+
+namespace fastnn {
+
+constexpr int kWinogradPoints = 16;
+
+// The tiles of one channel's plane: dst[point][tile row][tile].
+struct ConvWinogradImage {
+  const void* plane;  // rows `width` apart; four vectors behind the last may be read
+  int64_t width, tile_rows, tiles;
+  void* dst;  // up to a vector behind the last tile may be overwritten
+  int64_t dst_point;
+};
+
+// [channel][tap][filter] to dst[point][channel][filter]; `tap[i]`: which one is tap i of the
+// formula.
+struct ConvWinogradFilter {
+  const void* weight;
+  int tap[9];
+  int64_t channels, filters;  // filters: whole vectors
+  void* dst;
+  int64_t dst_point;
+};
+
+// sum[point][tile][filter] to dst[row][column][filter]; tiles at the end may have one pixel only.
+struct ConvWinogradPixels {
+  const void* sum;
+  int64_t sum_point, filters, rows, columns;
+  void* dst;
+};
+
+struct ConvWinograd {
+  void (*image)(const ConvWinogradImage&);
+  void (*filter)(const ConvWinogradFilter&);
+  bool (*pixels)(const ConvWinogradPixels&);  // whether all of them are finite
+};
+
+}  // namespace fastnn
