@@ -20,7 +20,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-LEVELS = ("baseline", "avx2", "avx512", "avx512_bf16")
+LEVELS = ("baseline", "avx2", "avx512", "avx512_bf16", "amx")
 KERNEL = re.compile(rf"fastnn_\w+?_({'|'.join(sorted(LEVELS, key=len, reverse=True))})\.dir/")
 # AVX and later encode with VEX or EVEX: names that begin with v, and k for the mask registers.
 AVX = re.compile(

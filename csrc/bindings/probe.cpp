@@ -69,13 +69,15 @@ constexpr int64_t kWorkingSets[] = {24 << 10, 192 << 10, 1 << 20, 12 << 20, 96 <
 
 py::dict probe() {
   const ProbeKernels& kernels = active_probe_kernels();
-  double f32, f64, bytes;
+  const Bf16ProbeKernels* const half = active_bf16_probe_kernels();
+  double f32, f64, bf16, bytes;
   std::array<double, std::size(kWorkingSets)> rates;
   {
     const py::gil_scoped_release release;
     const LaunchScope scope;
     f32 = multiply_adds(kernels.f32);
     f64 = multiply_adds(kernels.f64);
+    bf16 = half ? multiply_adds(half->multiply_adds) : f32;
     bytes = read_bandwidth(kernels.read);
     for (size_t i = 0; i < rates.size(); ++i) {
       rates[i] = add_bandwidth(kernels.add, kWorkingSets[i]);
@@ -88,6 +90,7 @@ py::dict probe() {
   py::dict d;
   d["flops"] = f32;
   d["flops_float64"] = f64;
+  d["flops_bfloat16"] = bf16;
   d["bytes"] = bytes;
   d["bandwidth"] = bandwidth;
   return d;
@@ -105,8 +108,8 @@ double peak_flops() {
 
 void bind_probe(py::module_& m) {
   m.def("probe", &probe,
-        "Peak of this machine at the active level and thread count: float32 and float64 "
-        "multiply-adds in operations per second, bytes read from memory per second, and "
+        "Peak of this machine at the active level and thread count: float32, float64 and "
+        "bfloat16 multiply-adds in operations per second, bytes read from memory per second, and "
         "`bandwidth`: pairs of a working set (bytes for each thread) and the bytes per second "
         "of c = a + b in it.");
   m.def("peak_flops", &peak_flops,

@@ -11,7 +11,7 @@ Isa isa_from_name(const std::string& name) {
   for (int i = 0; i < kIsaLevels; ++i)
     if (name == name_of(static_cast<Isa>(i))) return static_cast<Isa>(i);
   fail(ErrorKind::value, "set_isa: unknown instruction set level '", name,
-       "'; expected reference, baseline, avx2, avx512 or avx512_bf16");
+       "'; expected reference, baseline, avx2, avx512, avx512_bf16 or amx");
 }
 
 py::list isa_levels() {

@@ -122,7 +122,10 @@ class Run {
       t.batch = batch_.begin + outer / plan_.segments;
       t.segment = outer % plan_.segments;
       t.at = pointers(t.batch);
-      plan_.vector ? run_vector(t) : run_task(t);
+      if (plan_.vector) return run_vector(t);
+      f_.enter();
+      run_task(t);
+      f_.leave();
     });
   }
 
@@ -149,11 +152,18 @@ class Run {
       t.k = k_block(whole, block);
       t.first = t.k.begin == begin;
       t.last = plan_.segments == 1 ? t.k.end == p_.k : block == blocks - 1;
-      if (plan_.b == GemmMode::own)
-        for (int64_t j = t.columns.begin; j < t.columns.end; j += f_.nr)
-          pack_b(t.at, t.batch, j, t.k, own_b(t, j));
+      if (plan_.b == GemmMode::own) pack_own_b(t);
       run_block(t, block);
     }
+  }
+
+  void pack_own_b(const Task& t) const {
+    const int64_t step = piece(p_.b, t.k), group = kGroup * f_.nr;
+    for (int64_t first = t.columns.begin; first < t.columns.end; first += group)
+      for (int64_t k = t.k.begin; k < t.k.end; k += step)
+        for (int64_t j = first; j < std::min(first + group, t.columns.end); j += f_.nr)
+          pack_b(t.at, t.batch, j, {k, std::min(t.k.end, k + step)},
+                 own_b(t, j) + (k - t.k.begin) * f_.nr * plan_.elem);
   }
 
   // A panel of A stays in the first-level cache while the task's columns of B stream from the
@@ -169,7 +179,7 @@ class Run {
       set_a(t, block, i, tile);
       const char* b = walk.b;
       char* c = walk.c + (i - t.rows.begin) / f_.mr * walk.c_rows;
-      if (t.last && t.bias_m) tile.bias_m = offset(t.bias_m, i - t.rows.begin, plan_.elem);
+      if (t.last && t.bias_m) tile.bias_m = offset(t.bias_m, i - t.rows.begin, plan_.sum);
       const char* bias_n = t.last ? static_cast<const char*>(t.bias_n) : nullptr;
       for (int64_t j = t.columns.begin; j < t.columns.end; j += f_.nr) {
         tile.n = static_cast<int>(std::min<int64_t>(f_.nr, t.columns.end - j));
@@ -183,7 +193,7 @@ class Run {
           kernel(tile);
         b += walk.b_step;
         c += walk.c_step;
-        if (bias_n) bias_n += f_.nr * plan_.elem;
+        if (bias_n) bias_n += f_.nr * plan_.sum;
         tile.ahead = static_cast<const char*>(tile.ahead) + walk.ahead;
       }
     }
@@ -226,17 +236,17 @@ class Run {
     } else {
       w.b = shared_b((t.columns.begin - columns_.begin) / f_.nr, block);
     }
-    w.c_step = f_.nr * plan_.elem;
+    w.c_step = f_.nr * plan_.sum;
     if (plan_.segments > 1) {
       w.c = space_ + plan_.partial +
-            ((t.segment * p_.m + t.rows.begin) * p_.n + t.columns.begin) * plan_.elem;
-      w.c_rows = f_.mr * p_.n * plan_.elem;
+            ((t.segment * p_.m + t.rows.begin) * p_.n + t.columns.begin) * plan_.sum;
+      w.c_rows = f_.mr * p_.n * plan_.sum;
     } else if (!plan_.staged) {
-      w.c = offset(t.at.c, t.rows.begin * p_.c.row + t.columns.begin * p_.c.col, plan_.elem);
-      w.c_rows = f_.mr * p_.c.row * plan_.elem;
+      w.c = offset(t.at.c, t.rows.begin * p_.c.row + t.columns.begin * p_.c.col, plan_.sum);
+      w.c_rows = f_.mr * p_.c.row * plan_.sum;
     } else {
       w.c = t.scratch + plan_.scratch_stage;
-      w.c_step = plan_.k_blocks > 1 ? f_.mr * f_.nr * plan_.elem : 0;
+      w.c_step = plan_.k_blocks > 1 ? f_.mr * f_.nr * plan_.sum : 0;
       w.c_rows = ceil_div(t.columns.size(), f_.nr) * w.c_step;
     }
     if (plan_.a == GemmMode::shared) w.ahead = ahead_lines(t) * 64;
@@ -281,7 +291,7 @@ class Run {
     for (int at = 0; at < tile.n; at += f.n) {
       int64_t run;
       const int64_t column = p_.c.place(p_.c.place_context, j + at, &run);
-      f.tile = offset(tile.c, at, plan_.elem);
+      f.tile = offset(tile.c, at, plan_.sum);
       f.n = static_cast<int>(std::min<int64_t>(run, tile.n - at));
       f.out = offset(p_.c.data, i * p_.c.row + column, out_size_);
       f_.finish(f);
@@ -309,8 +319,8 @@ class Run {
     const int64_t i = t.rows.begin;
     GemmTile tile = waiting_tile(t, j);
     for (int r = 0; r < tile.m; ++r)
-      f_.sum({offset(tile.c, r * f_.nr, plan_.elem),
-              space_ + plan_.partial + ((i + r) * p_.n + j) * plan_.elem, p_.m * p_.n,
+      f_.sum({offset(tile.c, r * f_.nr, plan_.sum),
+              space_ + plan_.partial + ((i + r) * p_.n + j) * plan_.sum, p_.m * p_.n,
               plan_.segments, tile.n});
     complete(t, tile, j);
   }
@@ -335,7 +345,7 @@ class Run {
     tile.beta = p_.alpha;
     if (p_.beta != 0) {
       f_.packed(tile);  // alpha * sum
-      char* old = offset(sum, cells, plan_.elem);
+      char* old = offset(sum, cells, plan_.sum);
       gather_output(out, tile.m, tile.n, old);
       tile.c = old;
       tile.src = old;
@@ -346,7 +356,7 @@ class Run {
       tile.src = sum;
       tile.beta = 1;
     }
-    tile.bias_n = t.bias_n ? offset(t.bias_n, j - t.columns.begin, plan_.elem) : nullptr;
+    tile.bias_n = t.bias_n ? offset(t.bias_n, j - t.columns.begin, plan_.sum) : nullptr;
     tile.bias_m = t.bias_m;
     tile.relu = p_.activation == Activation::relu;
     f_.packed(tile);
@@ -368,9 +378,9 @@ class Run {
     for (int64_t j = t.columns.begin; j < t.columns.end; j += f_.nr) {
       GemmTile tile = waiting_tile(t, j);
       for (int64_t i = 0; i < tile.m; ++i)
-        memcpy(offset(tile.c, i * f_.nr, plan_.elem),
-               offset(y, i * plan_.nb + j - t.columns.begin, plan_.elem),
-               static_cast<size_t>(tile.n * plan_.elem));
+        memcpy(offset(tile.c, i * f_.nr, plan_.sum),
+               offset(y, i * plan_.nb + j - t.columns.begin, plan_.sum),
+               static_cast<size_t>(tile.n * plan_.sum));
       complete(t, tile, j);
     }
   }
@@ -408,24 +418,24 @@ class Run {
   }
 
   void pack_a(const GemmPointers& at, int64_t batch, int64_t i, Range k, void* dst) const {
-    pack(p_.a, at.a, batch, i, std::min<int64_t>(f_.mr, p_.m - i), f_.a_panel, k, dst);
+    pack(f_.pack_a, p_.a, at.a, batch, i, std::min<int64_t>(f_.mr, p_.m - i), f_.a_panel, k, dst);
   }
   void pack_b(const GemmPointers& at, int64_t batch, int64_t j, Range k, void* dst) const {
-    pack(p_.b, at.b, batch, j, std::min<int64_t>(f_.nr, p_.n - j), f_.nr, k, dst);
+    pack(f_.pack_b, p_.b, at.b, batch, j, std::min<int64_t>(f_.nr, p_.n - j), f_.nr, k, dst);
   }
-  void pack(const GemmOperand& x, const void* data, int64_t batch, int64_t lane, int64_t width,
-            int panel, Range k, void* dst) const {
+  void pack(void (*kernel)(const GemmPack&), const GemmOperand& x, const void* data, int64_t batch,
+            int64_t lane, int64_t width, int panel, Range k, void* dst) const {
     const int lanes = static_cast<int>(width);
     if (x.pack) return x.pack(x.context, {dst, panel, lanes, batch, lane, k.begin, k.size()});
-    f_.pack({dst, panel, offset(data, lane * x.lane_stride + k.begin * x.k_stride, in_size_),
-             p_.dtype, x.lane_stride, x.k_stride, lanes, k.size()});
+    kernel({dst, panel, offset(data, lane * x.lane_stride + k.begin * x.k_stride, in_size_),
+            p_.dtype, x.lane_stride, x.k_stride, lanes, k.size()});
   }
 
   // The bias of the task's rows and columns, adjacent and in the type of the sums.
   void fetch_bias(Task& t) const {
     char* room = t.scratch + plan_.scratch_bias;
     t.bias_n = fetch(p_.bias_n, t.at.bias_n, t.columns, room);
-    if (p_.bias_n.data) room += round_up(plan_.nb * plan_.elem, 64);
+    if (p_.bias_n.data) room += round_up(plan_.nb * plan_.sum, 64);
     t.bias_m = fetch(p_.bias_m, t.at.bias_m, t.rows, room);
   }
   const void* fetch(const GemmBias& bias, const void* data, Range lanes, void* room) const {

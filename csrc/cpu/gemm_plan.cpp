@@ -8,9 +8,14 @@ namespace fastnn {
 namespace {
 
 constexpr double kSmallestTask =
-    2e5;  // multiply-adds: below this a task costs more to hand out than it gains
+    2e5;  // multiply-adds of floats: below this a task costs more to hand out than it gains
 constexpr int64_t kTasks = 32;     // wanted where there is work enough
 constexpr int64_t kOwnTasks = 16;  // where every task packs its columns for itself
+constexpr int64_t kTiledTasks = 8;
+
+// Tiles multiply many times as fast as caches deliver: sums stay in them over a long K, and tasks
+// are large, so that everything is packed once.
+bool is_tiled(const GemmFamily& f) { return f.speed > 1; }
 
 // Splits `count` into blocks of at most `limit` units of `unit`, as even as can be.
 int64_t even_block(int64_t count, int64_t limit, int64_t unit) {
@@ -24,6 +29,13 @@ bool in_memory(const GemmOperand& x, DType dtype) {
   return !x.pack && (dtype == DType::f32 || dtype == DType::f64);
 }
 
+// Packers of others fill panels of float.
+const GemmFamily& family_of(const GemmProblem& p) {
+  const GemmFamily* bf16 =
+      p.dtype == DType::bf16 && !p.a.pack && !p.b.pack ? active_gemm_bf16_family() : nullptr;
+  return bf16 ? *bf16 : gemm_family(p.dtype);
+}
+
 // Rows this far apart fall on one set of the first-level cache: a register tile's rows would evict
 // each other.
 bool collides(int64_t stride_bytes) { return stride_bytes != 0 && stride_bytes % 4096 == 0; }
@@ -34,6 +46,12 @@ double work_of(const GemmProblem& p) {
 
 void choose_modes(const GemmProblem& p, GemmPlan& plan) {
   const GemmFamily& f = *plan.family;
+  if (is_tiled(f)) {
+    plan.b = GemmMode::own;
+    const bool once = plan.segments == 1 && (p.batch == 1 || p.a_same);
+    plan.a = once ? GemmMode::shared : GemmMode::own;
+    return;
+  }
   const int64_t row_panels = ceil_div(p.m, f.mr), column_panels = ceil_div(p.n, f.nr);
   const bool small = work_of(p) <= 1e6;
 
@@ -96,7 +114,9 @@ void choose_blocks(const GemmProblem& p, GemmPlan& plan) {
   const bool sums_wait = plan.staged && plan.k_blocks > 1;  // in scratch
   const bool may_share_a = plan.a == GemmMode::own && plan.segments == 1;
   const auto rows_max = [&](int64_t columns) {
-    return sums_wait ? std::max<int64_t>(8 * f.mr, quarter / columns / f.mr * f.mr) : p.m;
+    return sums_wait ? std::max<int64_t>(8 * f.mr,
+                                         cache_sizes().l2 / 2 / plan.sum / columns / f.mr * f.mr)
+                     : p.m;
   };
   plan.k_span = p.k;
   plan.n_span = p.n;
@@ -108,9 +128,9 @@ void choose_blocks(const GemmProblem& p, GemmPlan& plan) {
 
   const int64_t batch = plan.serial_batches ? 1 : p.batch * plan.segments;
   const double work = work_of(p) * static_cast<double>(plan.serial_batches ? 1 : p.batch);
-  const int64_t most = plan.b == GemmMode::own ? kOwnTasks : kTasks;
-  const auto tasks =
-      static_cast<int64_t>(std::clamp(work / kSmallestTask, 1.0, static_cast<double>(most)));
+  const int64_t most = is_tiled(f) ? kTiledTasks : plan.b == GemmMode::own ? kOwnTasks : kTasks;
+  const auto tasks = static_cast<int64_t>(
+      std::clamp(work / (kSmallestTask * f.speed), 1.0, static_cast<double>(most)));
   const int64_t wanted = ceil_div(tasks, batch);
   if (plan.b == GemmMode::own) {  // as many rows as can be, so that no column is packed often
     plan.nb = even_block(p.n, std::clamp<int64_t>(p.n / wanted, f.nr, nb_max), f.nr);
@@ -157,13 +177,14 @@ void lay_out(const GemmProblem& p, GemmPlan& plan) {
   const GemmFamily& f = *plan.family;
   const int64_t blocks = plan.kc ? ceil_div(plan.k_span, plan.kc) : 0;
   const auto bytes = [&](int64_t cells) { return round_up(cells * plan.elem, 64); };
+  const auto sums = [&](int64_t cells) { return round_up(cells * plan.sum, 64); };
   int64_t at = 0;
   plan.shared_a = at;
   if (plan.a == GemmMode::shared) at += bytes(ceil_div(p.m, f.mr) * f.a_panel * plan.kc * blocks);
   plan.shared_b = at;
   if (plan.b == GemmMode::shared) at += bytes(round_up(plan.n_span, f.nr) * plan.kc * blocks);
   plan.partial = at;
-  if (plan.segments > 1) at += bytes(plan.segments * p.m * p.n);
+  if (plan.segments > 1) at += sums(plan.segments * p.m * p.n);
   plan.scratch = at;
 
   int64_t each = plan.vector               ? bytes(p.a.k_stride == 1 ? 0 : p.k)
@@ -171,14 +192,14 @@ void lay_out(const GemmProblem& p, GemmPlan& plan) {
                                            : 0;
   plan.scratch_b = each;
   if (plan.b == GemmMode::own) each += bytes(plan.nb * plan.kc);
-  if (plan.vector) each += bytes(p.m * plan.nb);
+  if (plan.vector) each += sums(p.m * plan.nb);
   plan.scratch_stage = each;
   const int64_t tiles = ceil_div(plan.mb, f.mr) * ceil_div(plan.nb, f.nr);
   const int64_t waiting = !plan.staged ? 0 : plan.k_blocks > 1 && plan.segments == 1 ? tiles : 1;
-  each += bytes(f.mr * f.nr) * std::max<int64_t>(waiting, plan.segments > 1 || plan.vector ? 2 : 0);
+  each += sums(f.mr * f.nr) * std::max<int64_t>(waiting, plan.segments > 1 || plan.vector ? 2 : 0);
   plan.scratch_bias = each;
-  if (p.bias_n.data) each += bytes(plan.nb);
-  if (p.bias_m.data) each += bytes(plan.mb);
+  if (p.bias_n.data) each += sums(plan.nb);
+  if (p.bias_m.data) each += sums(plan.mb);
   plan.scratch_each = each;
   plan.total = at + each * (each ? max_workers() : 0);
 }
@@ -199,18 +220,19 @@ bool gemm_wants_swap(const GemmProblem& p) {
 
 GemmPlan make_gemm_plan(const GemmProblem& p) {
   GemmPlan plan{};
-  plan.family = &gemm_family(p.dtype);
-  plan.elem = p.dtype == DType::f64 ? 8 : 4;
+  plan.family = &family_of(p);
+  plan.sum = p.dtype == DType::f64 ? 8 : 4;
+  plan.elem = plan.family == active_gemm_bf16_family() ? 2 : plan.sum;
   const DType sum_type = p.dtype == DType::f64 ? DType::f64 : DType::f32;
   plan.staged = p.c.place || p.c.dtype != sum_type || (p.c.col != 1 && p.n != 1) ||
                 (p.activation != Activation::none && p.activation != Activation::relu);
   // A panel of A and the stream of B share the first-level cache.
   const int64_t l1_k = cache_sizes().l1d * 2 / 3 / (plan.family->a_panel * plan.elem);
-  int64_t kc_max = std::clamp<int64_t>(l1_k / 64 * 64, 128, 512);
+  int64_t kc_max = is_tiled(*plan.family) ? 2048 : std::clamp<int64_t>(l1_k / 64 * 64, 128, 512);
   if (p.run_limit > 0) kc_max = std::min(kc_max, p.run_limit);
   plan.vector = !p.c.place && is_vector_by_matrix(p, p.m, p.a, p.b);
   choose_segments(p, kc_max, plan);
-  plan.kc = even_block(plan.seg_k, kc_max, 8);
+  plan.kc = even_block(plan.seg_k, kc_max, std::max(8, plan.family->k_step));
   plan.k_blocks = plan.kc ? ceil_div(plan.seg_k, plan.kc) : 1;
   if (plan.vector)
     cut_vector(p, plan);

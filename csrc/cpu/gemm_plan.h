@@ -12,7 +12,8 @@ enum class GemmMode : uint8_t { direct, own, shared };
 
 struct GemmPlan {
   const GemmFamily* family;
-  int64_t elem;  // bytes of the type of accumulation
+  int64_t elem;  // bytes of a packed value
+  int64_t sum;   // bytes of the type of accumulation
   GemmMode a, b;
   bool staged;  // the output needs GemmFamily::finish: other dtype, other strides, an activation
   bool vector;  // one row times a matrix: no tiles

@@ -11,13 +11,16 @@
 
 #ifdef FASTNN_X86
 #include <cpuid.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 #endif
 
 namespace fastnn {
 namespace {
 
-constexpr const char* kNames[kIsaLevels] = {"reference", "baseline", "avx2", "avx512",
-                                            "avx512_bf16"};
+constexpr const char* kNames[kIsaLevels] = {"reference", "baseline",    "avx2",
+                                            "avx512",    "avx512_bf16", "amx"};
 
 #ifdef FASTNN_X86
 struct Regs {
@@ -40,12 +43,23 @@ uint64_t xcr0() {
 
 bool bits(uint64_t value, uint64_t mask) { return (value & mask) == mask; }
 
+// Linux wants to be asked for the tile registers, once for a process and all that it forks.
+bool may_use_tiles() {
+#ifdef __linux__
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 Isa detect() {
   constexpr unsigned kFma = 1u << 12, kOsxsave = 1u << 27, kAvx = 1u << 28, kF16c = 1u << 29;
   constexpr unsigned kAvx2 = 1u << 5;
   constexpr unsigned kAvx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  // F, DQ, BW, VL
   constexpr unsigned kBf16 = 1u << 5;
-  constexpr uint64_t kYmmState = 0x6, kZmmState = 0xe6;
+  constexpr unsigned kAmx = 1u << 22 | 1u << 24;  // BF16, TILE
+  constexpr uint64_t kYmmState = 0x6, kZmmState = 0xe6, kTileState = 0x60000;
 
   if (!bits(cpuid(1).c, kFma | kOsxsave | kAvx | kF16c)) return Isa::baseline;
   const uint64_t saved = xcr0();
@@ -53,7 +67,9 @@ Isa detect() {
   if (!bits(saved, kYmmState) || !bits(seven.b, kAvx2)) return Isa::baseline;
   if (!bits(saved, kZmmState) || !bits(seven.b, kAvx512)) return Isa::avx2;
   const bool bf16 = seven.a >= 1 && bits(cpuid(7, 1).a, kBf16);
-  return bf16 ? Isa::avx512_bf16 : Isa::avx512;
+  if (!bf16) return Isa::avx512;
+  const bool amx = bits(saved, kTileState) && bits(seven.d, kAmx) && may_use_tiles();
+  return amx ? Isa::amx : Isa::avx512_bf16;
 }
 
 CacheSizes probe_caches() {

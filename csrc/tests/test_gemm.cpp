@@ -203,7 +203,7 @@ void check_at_all_levels(const Case& c) {
   const bool large = c.m * c.k * c.n > 1000000;  // too slow for the straight loops again
   for (int level = large ? 1 : 0; level <= static_cast<int>(best_isa()); ++level) {
     const auto isa = static_cast<Isa>(level);
-    if (isa == Isa::avx512_bf16 && c.dtype != DType::bf16) continue;  // the same kernels
+    if (isa > Isa::avx512 && c.dtype != DType::bf16) continue;  // the same kernels
     set_isa(isa);
     check.at_this_level();
   }

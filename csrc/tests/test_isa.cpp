@@ -12,6 +12,7 @@ void test_isa() {
   CHECK(!isa_available(static_cast<Isa>(kIsaLevels)));
   CHECK(start <= best_isa());
   CHECK_EQ(std::string(name_of(Isa::avx512_bf16)), "avx512_bf16");
+  CHECK_EQ(std::string(name_of(Isa::amx)), "amx");
 
   for (int i = 0; i < kIsaLevels; ++i) {
     const Isa isa = static_cast<Isa>(i);

@@ -1,5 +1,7 @@
 """Matrix products at the level of arrays (``_core.gemm``): every layout, dtype, path and level."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -97,6 +99,9 @@ SHAPES = {
 }
 
 
+NATIVE_BF16 = [level for level in _core.isa_levels() if level in ("avx512_bf16", "amx")]
+
+
 @pytest.mark.parametrize("level", _core.isa_levels()[1:])
 @pytest.mark.parametrize("m,n,k", SHAPES.values(), ids=SHAPES)
 def test_orders_in_memory(rng, level, m, n, k):
@@ -111,6 +116,36 @@ def test_orders_in_memory(rng, level, m, n, k):
                     out = np.full((m, n), np.nan, np.float32, order=out_order)
                     _core.gemm(a.copy(a_order), b.copy(b_order), out=out)
                     assert relative_error(out, want) <= bar, (a_order, b_order, out_order)
+
+
+@pytest.mark.parametrize("level", NATIVE_BF16)
+@pytest.mark.parametrize("m,n,k", SHAPES.values(), ids=SHAPES)
+def test_bfloat16_orders_in_memory(rng, level, m, n, k):
+    a, b = operands(rng, m, n, k, DTYPES["bfloat16"])
+    want = a.astype(np.float64) @ b.astype(np.float64)
+    with isa(level):
+        for dtype, bar in (("bfloat16", 2**-8), ("float32", 3e-6)):
+            for a_order in "CF":
+                for b_order in "CF":
+                    for out_order in "CF":
+                        out = np.full((m, n), np.nan, DTYPES[dtype], order=out_order)
+                        _core.gemm(a.copy(a_order), b.copy(b_order), out=out)
+                        assert relative_error(out, want) <= bar, (a_order, b_order, out_order)
+            spread = np.repeat(a, 2, axis=1)[:, ::2]  # neither rows nor columns adjacent
+            out = np.full((m, n), np.nan, DTYPES[dtype])
+            _core.gemm(spread, np.repeat(b, 2, axis=1)[:, ::2], out=out)
+            assert relative_error(out, want) <= bar
+
+
+@pytest.mark.parametrize("level", NATIVE_BF16)
+def test_bfloat16_in_a_forked_child(rng, level):
+    a, b = operands(rng, 70, 90, 400, DTYPES["bfloat16"])
+    with isa(level):
+        want = _core.gemm(a, b).tobytes()
+        child = os.fork()
+        if child == 0:
+            os._exit(_core.gemm(a, b).tobytes() != want)
+        assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.parametrize("level", _core.isa_levels()[1:])
@@ -138,11 +173,12 @@ def test_epilogue(rng, level, dtype, m, n, k):
 
 
 @pytest.mark.parametrize("level", _core.isa_levels())
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("m,n,k", SHAPES.values(), ids=SHAPES)
-def test_same_bits_at_any_thread_count_and_alignment(rng, level, m, n, k):
+def test_same_bits_at_any_thread_count_and_alignment(rng, level, dtype, m, n, k):
     if level == "reference" and m * n * k > 1e7:
         pytest.skip("too slow at the reference level")
-    a, b = operands(rng, m, n, k)
+    a, b = operands(rng, m, n, k, DTYPES[dtype])
     with isa(level):
         want = _core.gemm(a, b).tobytes()
         for count in (1, 2, 3, 7):

@@ -11,7 +11,7 @@
 namespace fastnn {
 
 // One register tile: c = alpha * A B + beta * src + bias, for m <= mr rows and n <= nr columns.
-// Pointers are to the type of accumulation T, except a and b of a family with pairs.
+// Pointers are to the type of accumulation T, except a and b in the bfloat16 family.
 struct GemmTile {
   const void* a;
   int64_t a_row, a_k;  // strides of A; read by `direct` only
@@ -77,12 +77,19 @@ struct GemmVector {
 
 struct GemmFamily {
   int mr, nr, a_panel;
+  int k_step;  // packed operands are filled up with zeros to a multiple of so many k
+  int speed;   // of multiply-adds, next to the float family: how large a task should be
+  // Around all calls of `packed` of a task: a state of the registers that a thread has to set.
+  void (*enter)();
+  void (*leave)();
   void (*packed)(const GemmTile&);  // A packed (rows a_panel apart along k), B packed
-  void (*direct)(const GemmTile&);  // A and B each in memory as they are, or packed
-  void (*pack)(const GemmPack&);
+  void (*direct)(const GemmTile&);  // A and B each in memory as they are, or packed; or null
+  void (*pack_a)(const GemmPack&);
+  void (*pack_b)(const GemmPack&);
+  void (*pack)(const GemmPack&);  // as panel[k][lane] of the type of accumulation
   void (*finish)(const GemmFinish&);
   void (*sum)(const GemmSum&);
-  void (*vector)(const GemmVector&);
+  void (*vector)(const GemmVector&);  // or null
 };
 
 struct GemmKernels {
@@ -91,5 +98,6 @@ struct GemmKernels {
 };
 
 FASTNN_KERNELS(GemmKernels, gemm_kernels)
+FASTNN_KERNELS_BF16(GemmFamily, gemm_bf16_family)
 
 }  // namespace fastnn

@@ -145,12 +145,25 @@ FASTNN_INLINE void map_row(T* row, int n, F f) {
 // --------------------------------------------------------------------------------------------------------
 
 template <class T, class Out>
+FASTNN_INLINE void store_row(const T* row, int n, Out* out) {
+  for (int j = 0; j < n; ++j) narrow(row[j], out[j]);
+}
+FASTNN_INLINE void store_row(const float* row, int n, bf16* out) {
+  constexpr int L = kLanes<float>;
+  int j = 0;
+  for (; j + L <= n; j += L) {
+    const vh h = narrow_bf16(load(row + j));
+    memcpy(out + j, &h, sizeof h);
+  }
+  for (; j < n; ++j) out[j] = to_bf16(row[j]);
+}
+
+template <class T, class Out>
 static void store_tile(const GemmFinish& f) {
   const T* tile = static_cast<const T*>(f.tile);
   Out* out = static_cast<Out*>(f.out);
   if (f.out_col == 1) {
-    for (int i = 0; i < f.m; ++i)
-      for (int j = 0; j < f.n; ++j) narrow(tile[i * f.tile_row + j], out[i * f.out_row + j]);
+    for (int i = 0; i < f.m; ++i) store_row(tile + i * f.tile_row, f.n, out + i * f.out_row);
   } else {
     for (int j = 0; j < f.n; ++j)
       for (int i = 0; i < f.m; ++i)

@@ -38,19 +38,23 @@
     return *baseline::name();                      \
   }
 
-// For families in FASTNN_BF16_KERNELS: a fourth level with native bfloat16 dot products.
+// For what is in FASTNN_BF16_KERNELS: only at the levels that multiply bfloat16; null at the
+// others.
 #ifdef FASTNN_X86
-#define FASTNN_KERNELS_BF16(Type, name)                       \
-  FASTNN_DECLARE_LEVELS(Type, name)                           \
-  namespace avx512_bf16 {                                     \
-  const Type* name();                                         \
-  }                                                           \
-  inline const Type& active_##name() {                        \
-    const Isa isa = active_isa();                             \
-    if (isa >= Isa::avx512_bf16) return *avx512_bf16::name(); \
-    FASTNN_SELECT_LEVEL(name)                                 \
-    return *baseline::name();                                 \
+#define FASTNN_KERNELS_BF16(Type, name)                      \
+  namespace avx512_bf16 {                                    \
+  const Type* name();                                        \
+  }                                                          \
+  namespace amx {                                            \
+  const Type* name();                                        \
+  }                                                          \
+  inline const Type* active_##name() {                       \
+    const Isa isa = active_isa();                            \
+    if (isa >= Isa::amx) return amx::name();                 \
+    if (isa >= Isa::avx512_bf16) return avx512_bf16::name(); \
+    return nullptr;                                          \
   }
 #else
-#define FASTNN_KERNELS_BF16(Type, name) FASTNN_KERNELS(Type, name)
+#define FASTNN_KERNELS_BF16(Type, name) \
+  inline const Type* active_##name() { return nullptr; }
 #endif

@@ -20,4 +20,11 @@ struct ProbeKernels {
 
 FASTNN_KERNELS(ProbeKernels, probe_kernels)
 
+// Products of bfloat16, at the levels that have them: as f32 above.
+struct Bf16ProbeKernels {
+  int64_t (*multiply_adds)(int64_t rounds, float* sink);
+};
+
+FASTNN_KERNELS_BF16(Bf16ProbeKernels, bf16_probe_kernels)
+
 }  // namespace fastnn

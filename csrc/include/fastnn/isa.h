@@ -6,9 +6,9 @@ namespace fastnn {
 
 // `reference` runs the straight loops of csrc/cpu/ref; every other level uses csrc/cpu/kernels
 // compiled for it.
-enum class Isa : int { reference = 0, baseline = 1, avx2 = 2, avx512 = 3, avx512_bf16 = 4 };
+enum class Isa : int { reference = 0, baseline = 1, avx2 = 2, avx512 = 3, avx512_bf16 = 4, amx = 5 };
 
-constexpr int kIsaLevels = 5;
+constexpr int kIsaLevels = 6;
 const char* name_of(Isa isa);
 bool isa_available(Isa isa);  // compiled in, and the CPU and the operating system have it
 Isa best_isa();               // highest available level
