@@ -6,6 +6,9 @@
 #include "fastnn/ops/cross_entropy.h"
 #include "fastnn/ops/elementwise.h"
 #include "fastnn/ops/gemm.h"
+#include "fastnn/ops/optim.h"
+#include "fastnn/ops/pool.h"
+#include "fastnn/ops/random.h"
 #include "fastnn/ops/reduce.h"
 #include "fastnn/ops/softmax.h"
 
@@ -22,5 +25,12 @@ extern const Op<ConvParams> conv_forward;
 extern const Op<ConvParams> conv_backward_input;
 extern const Op<ConvParams> conv_backward_weight;
 extern const Op<ConvParams> conv_backward_bias;
+extern const Op<PoolParams> max_pool_forward;
+extern const Op<PoolParams> max_pool_backward;
+extern const Op<PoolParams> avg_pool_forward;
+extern const Op<PoolParams> avg_pool_backward;
+extern const Op<RandomParams> random_fill;
+extern const Op<DropoutParams> dropout_apply;
+extern const Op<OptimParams> optim_step;
 
 }  // namespace fastnn::cuda
