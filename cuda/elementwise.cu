@@ -1,4 +1,6 @@
 // Elementwise maps: the driver, and arithmetic, comparisons, rounding and selection.
+#include <cstring>
+
 #include "../csrc/cpu/overlap.h"
 #include "common/map.h"
 #include "ops.h"
@@ -241,11 +243,26 @@ void check(const ElementwiseParams& p, const TensorView* views) {
   fastnn::elementwise.check(p, views);
 }
 
+// Numbers beside arrays lie on the host: they travel as a kernel argument.
+struct HostScalars {
+  void* to[kMaxMapInputs];
+  uint64_t bits[kMaxMapInputs];
+  int count;
+};
+__global__ void put_scalars(HostScalars s) {
+  for (int k = 0; k < s.count; ++k) *static_cast<uint64_t*>(s.to[k]) = s.bits[k];
+}
+constexpr size_t kScalarBytes = 256;
+
+bool on_host(const TensorView* views, int k) { return views[k].device != views[0].device; }
+
 // Inputs that out would overwrite before they are read are copied first.
 size_t workspace(const ElementwiseParams& p, const TensorView* views) {
   size_t bytes = 0;
   for (int k = 1; k <= info_of(p).arity; ++k)
-    if (clobbers(views[0], views[k])) bytes += copy_bytes(views[k]);
+    if (on_host(views, k))
+      bytes += kScalarBytes;
+    else if (clobbers(views[0], views[k])) bytes += copy_bytes(views[k]);
   return bytes;
 }
 
@@ -326,8 +343,16 @@ void run(const ElementwiseParams& p, const TensorView* views, void* scratch, Str
   TensorView own[kMaxOperands];
   own[0] = views[0];
   char* room = static_cast<char*>(scratch);
+  HostScalars scalars{};
   for (int k = 1; k <= info_of(p).arity; ++k) {
     own[k] = views[k];
+    if (on_host(views, k)) {
+      const int i = scalars.count++;
+      std::memcpy(&scalars.bits[i], views[k].data, size_of(views[k].dtype));
+      own[k].data = scalars.to[i] = room;
+      room += kScalarBytes;
+      continue;
+    }
     if (!room || !clobbers(views[0], views[k])) continue;
     own[k].data = room;
     int64_t step = 1;
@@ -339,6 +364,7 @@ void run(const ElementwiseParams& p, const TensorView* views, void* scratch, Str
     run_map({MapOp::copy, compute_type(own[k].dtype), {}}, pair, stream);
     room += copy_bytes(own[k]);
   }
+  if (scalars.count) cuda::launch({"put_scalars", stream, 1, 1}, put_scalars, scalars);
   run_map(p, own, stream);
 }
 

@@ -1,17 +1,22 @@
 """How the harness calls an operator: on fastnn Tensors, or as a pair of functions of arrays."""
 
+import os
 from contextlib import contextmanager
 
 import numpy as np
 
 from tests.layouts import LAYOUTS
 
+DEVICE = os.environ.get(
+    "FASTNN_TEST_DEVICE", "cpu"
+)  # cuda: the operators' tests on a GPU, or on tests/fakecupy
+
 
 class Runtime:
     """Threads and instruction sets of fastnn."""
 
     layouts = LAYOUTS  # that the harness tries
-    threads = (1, 2, 3)  # counts at which it asks for the same bits
+    threads = (1, 2, 3) if DEVICE == "cpu" else (1,)  # counts at which it asks for the same bits
 
     def num_threads(self):
         return self._core().num_threads()
@@ -20,7 +25,7 @@ class Runtime:
         self._core().set_num_threads(count)
 
     def isa_levels(self):
-        return self._core().isa_levels()
+        return self._core().isa_levels() if DEVICE == "cpu" else [self.isa()]
 
     def isa(self):
         return self._core().isa()
@@ -53,10 +58,12 @@ class TensorBackend(Runtime):
         if array is None:
             return None
         tensor = self.module.from_numpy(array)
+        if DEVICE != "cpu":
+            tensor = tensor.to(DEVICE)
         return tensor.requires_grad_() if wanted else tensor
 
     def array(self, tensor):
-        return tensor.detach().numpy()
+        return tensor.detach().cpu().numpy()
 
     def run(self, op, arrays, bind, wanted=(), dy=None):
         """Outputs, and the gradients of the first output for the ``wanted`` arguments."""

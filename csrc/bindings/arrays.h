@@ -8,6 +8,7 @@
 namespace fastnn {
 
 inline py::object row_major(py::handle array) {
+  if (is_device_array(array)) return array.attr("copy")("C");
   return py::module_::import("numpy").attr("ascontiguousarray")(array);
 }
 
@@ -36,7 +37,6 @@ class ArrayList {
     for (Py_ssize_t i = 0; i < n; ++i) {
       const py::handle item = PySequence_Fast_GET_ITEM(list.ptr(), i);
       Arg arg = written ? output_arg(item, op, name) : input_arg(item, op, name);
-      bytes_ += arg.view.numel() * static_cast<int64_t>(size_of(arg.view.dtype));
       views_.push_back(arg.view);
       keep_.push_back(std::move(arg.keep));
     }
@@ -46,18 +46,12 @@ class ArrayList {
 
   template <class Params>
   void run(const Op<Params>& op, const Params& params) const {
-    if (bytes_ < kReleaseGilBytes) {
-      launch(op, params, views_.data());
-    } else {
-      const ReleasedGil released;
-      launch(op, params, views_.data());
-    }
+    launch_where(op, params, views_.data(), views_.size());
   }
 
  private:
   std::vector<TensorView> views_;
   std::vector<py::object> keep_;
-  int64_t bytes_ = 0;
 };
 
 }  // namespace fastnn

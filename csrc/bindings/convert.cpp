@@ -108,6 +108,9 @@ const py::detail::PyArray_Proxy* check_array(py::handle h, const char* op, const
 }  // namespace
 
 Arg input_arg(py::handle h, const char* op, const char* name) {
+  if (!npy_api::get().PyArray_Check_(h.ptr()))
+    if (Arg arg = device_arg(h, op, name); arg.keep) return arg;
+  set_output_device(0);
   const auto* a = check_array(h, op, name);
   const DType dtype = dtype_of(a, op, name);
   Arg arg;
@@ -128,6 +131,9 @@ Arg optional_arg(py::handle h, const char* op, const char* name) {
 }
 
 Arg output_arg(py::handle h, const char* op, const char* name) {
+  if (!npy_api::get().PyArray_Check_(h.ptr()))
+    if (Arg arg = device_arg(h, op, name); arg.keep) return arg;
+  set_output_device(0);
   const auto* a = check_array(h, op, name);
   const DType dtype = dtype_of(a, op, name);
   if (!(a->flags & npy_api::NPY_ARRAY_WRITEABLE_))
@@ -145,6 +151,7 @@ Arg output_arg(py::handle h, const char* op, const char* name) {
 namespace {
 
 NewArray new_strided(DType dtype, const int64_t* shape, const int64_t* strides, int ndim) {
+  if (output_device()) return new_device_array(dtype, shape, strides, ndim);
   NewArray out;
   TensorView& v = out.view;
   v.ndim = ndim;
@@ -182,6 +189,10 @@ DType dtype_arg(py::handle dtype, const char* op) {
   if (!npy_api::get().PyArrayDescr_Check_(dtype.ptr()))
     fail(ErrorKind::dtype, op, ": dtype must be a numpy.dtype, got ", type_name(dtype));
   return dtype_of_descr(dtype.ptr(), op, "dtype");
+}
+
+py::object dtype_object(DType dtype) {
+  return py::reinterpret_borrow<py::object>(types.descr[static_cast<int>(dtype)]);
 }
 
 NewArray new_array(DType dtype, const int64_t* shape, int ndim) {

@@ -43,8 +43,9 @@ inline NewArray new_array(DType dtype, std::initializer_list<int64_t> shape) {
 // channels-last).
 NewArray new_array_like(const TensorView& like, DType dtype);
 
-// A numpy.dtype that is one of ours.
+// A numpy.dtype that is one of ours, and back.
 DType dtype_arg(py::handle dtype, const char* op);
+py::object dtype_object(DType dtype);
 
 // Python's truth of a value; what asking for it raises goes on.
 inline bool truth_of(py::handle value) {
@@ -60,19 +61,17 @@ void int_or_list(py::handle value, int64_t* out, int n, const char* op, const ch
 // Above this many bytes the GIL is released: below, releasing costs more than it gives.
 constexpr int64_t kReleaseGilBytes = 64 << 10;
 
+void init_convert(py::module_& m);  // looks up bfloat16's type number, makes the memory type
+
+}  // namespace fastnn
+
+#include "bindings/device.h"
+
+namespace fastnn {
+
 template <class Params>
 void run_op(const Op<Params>& op, const Params& params, std::initializer_list<TensorView> views) {
-  int64_t bytes = 0;
-  for (const TensorView& v : views)
-    if (v) bytes += v.numel() * static_cast<int64_t>(size_of(v.dtype));
-  if (bytes < kReleaseGilBytes) {
-    launch(op, params, views);
-  } else {
-    const ReleasedGil released;
-    launch(op, params, views);
-  }
+  launch_where(op, params, views.begin(), views.size());
 }
-
-void init_convert(py::module_& m);  // looks up bfloat16's type number, makes the memory type
 
 }  // namespace fastnn

@@ -51,7 +51,7 @@ void Operands::add(py::handle value, const char* op, const char* name) {
     v = arg.view;
     keep_[k] = std::move(arg.keep);
   } else {  // a NumPy scalar is an array of rank 0; anything else has no place here
-    py::object array = PyObject_HasAttrString(o, "__array_interface__")
+    py::object array = !is_device_array(value) && PyObject_HasAttrString(o, "__array_interface__")
                            ? py::module_::import("numpy").attr("asarray")(value)
                            : py::reinterpret_borrow<py::object>(value);
     Arg arg = input_arg(array, op, name);
@@ -74,7 +74,14 @@ DType Operands::result_type(int first, DType real) const {
   return combine(has[0] || has[1], arrays, has[2], type[2]);
 }
 
+int Operands::device() const {
+  for (int k = 0; k < count_; ++k)
+    if (views_[k].device) return views_[k].device;
+  return 0;
+}
+
 NewArray Operands::result(DType dtype, const char* op) const {
+  set_output_device(device());
   int64_t shape[kMaxDims];
   int ndim = 0;
   for (int k = 0; k < count_; ++k) ndim = views_[k].ndim > ndim ? views_[k].ndim : ndim;
@@ -120,14 +127,8 @@ DType result_dtype(const MapInfo& info, DType promoted) {
 void run_map(const ElementwiseParams& params, const TensorView& out, const Operands& in) {
   TensorView views[1 + kMaxMapInputs];
   views[0] = out;
-  int64_t bytes = out.numel() * static_cast<int64_t>(size_of(out.dtype));
-  for (int k = 0; k < in.count(); ++k) {
-    views[1 + k] = in.view(k);
-    bytes += in.view(k).numel() * static_cast<int64_t>(size_of(in.view(k).dtype));
-  }
-  if (bytes < kReleaseGilBytes) return launch(elementwise, params, views);
-  py::gil_scoped_release release;
-  launch(elementwise, params, views);
+  for (int k = 0; k < in.count(); ++k) views[1 + k] = in.view(k);
+  launch_where(elementwise, params, views, static_cast<size_t>(1 + in.count()));
 }
 
 // The dtype of the result and the one to compute in.

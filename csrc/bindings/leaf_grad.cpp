@@ -117,7 +117,8 @@ py::object fitted_grad(py::handle leaf, py::object grad) {
 py::object LeafGrads::own(py::handle grad) {
   py::object array = py::reinterpret_borrow<py::object>(as_tensor(grad)->data);
   const auto* a = numpy_array(grad);
-  if (taken_.count(array.ptr()) || (a && !whole_and_dense(a))) array = array.attr("copy")();
+  // Of a device array nobody knows whether others see its memory.
+  if (!a || taken_.count(array.ptr()) || !whole_and_dense(a)) array = array.attr("copy")();
   taken_.insert(array.ptr());
   return wrap_array(array);
 }

@@ -14,6 +14,7 @@ class Operands {
 
   int count() const { return count_; }
   const TensorView& view(int k) const { return views_[k]; }
+  int device() const;  // of those that are not on the CPU
   // The dtype that PyTorch promotes operands [first, count) to: arrays count before 0-d arrays
   // before numbers.
   // `real` is the dtype of a Python float.

@@ -37,6 +37,7 @@ py::object dropout(py::handle x, double p, uint64_t seed, uint64_t offset) {
 
 py::object permutation(int64_t n, uint64_t seed, uint64_t offset) {
   if (n < 0) fail(ErrorKind::value, "randperm: n must be non-negative, got ", n);
+  set_output_device(0);
   NewArray out = new_array(DType::i64, {n});
   run_op(random_permutation, PermutationParams{seed, offset}, {out});
   return out.array;

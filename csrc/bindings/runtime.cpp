@@ -37,6 +37,7 @@ py::object empty(py::handle shape, py::handle dtype) {
   if (sizes.size() > kMaxDims)
     fail(ErrorKind::shape, "empty: at most ", kMaxDims, " dimensions are supported, got ",
          sizes.size());
+  set_output_device(0);
   return new_array(dtype_arg(dtype, "empty"), sizes.data(), static_cast<int>(sizes.size())).array;
 }
 

@@ -213,7 +213,7 @@ py::object item(int, const CallArgs& call) {
   const int64_t n = x.view.numel();
   if (n != 1)
     fail(ErrorKind::runtime, "a Tensor with ", n, " elements cannot be converted to Scalar");
-  switch (x.view.dtype) {
+  switch (x.view.device ? DType::i32 : x.view.dtype) {  // device arrays: by their own method
     case DType::f32:
       return py::float_(*x.view.ptr<float>());
     case DType::f64:

@@ -144,20 +144,42 @@ bool place(const ViewPlan& p, const int64_t* strides, int64_t itemsize, Place& o
 
 // ---- arrays -------------------------------------------------------------------------------------
 
-const Array* array_of(py::handle tensor, const char* op) {
-  PyObject* a = as_tensor(tensor)->data;
-  if (!a || !npy_api::get().PyArray_Check_(a))
-    fail(ErrorKind::unsupported, op, ": only tensors on NumPy arrays have views");
-  const Array* array = py::detail::array_proxy(a);
-  if (array->nd > kMaxDims)
-    fail(ErrorKind::shape, op, ": the input has ", array->nd, " dimensions; at most ", kMaxDims,
-         " are supported");
-  return array;
-}
+// Sizes and strides (in bytes) of a tensor's array: those in NumPy's, or copies of a device array's.
+struct Extent {
+  int ndim;
+  const Py_ssize_t *shape, *strides;
+  const Array* numpy;  // null for a device array
+  int64_t itemsize;
+  Py_ssize_t own[2 * kMaxDims];
 
-int64_t itemsize_of(const Array* a) {
-  return py::reinterpret_borrow<py::dtype>(a->descr).itemsize();
-}
+  Extent(py::handle tensor, const char* op) {
+    PyObject* a = as_tensor(tensor)->data;
+    numpy = a && npy_api::get().PyArray_Check_(a) ? py::detail::array_proxy(a) : nullptr;
+    if (!numpy) {
+      from_device(a, op);
+      return;
+    }
+    ndim = numpy->nd;
+    shape = numpy->dimensions;
+    strides = numpy->strides;
+    itemsize = py::reinterpret_borrow<py::dtype>(numpy->descr).itemsize();
+    if (ndim > kMaxDims)
+      fail(ErrorKind::shape, op, ": the input has ", ndim, " dimensions; at most ", kMaxDims,
+           " are supported");
+  }
+  Extent(const Extent&) = delete;
+
+ private:
+  void from_device(PyObject* a, const char* op) {
+    const Arg arg = input_arg(a, op, "input");
+    ndim = arg.view.ndim;
+    itemsize = static_cast<int64_t>(size_of(arg.view.dtype));
+    std::copy(arg.view.shape, arg.view.shape + ndim, own);
+    for (int d = 0; d < ndim; ++d) own[kMaxDims + d] = arg.view.stride[d] * itemsize;
+    shape = own;
+    strides = own + kMaxDims;
+  }
+};
 
 // Several elements of the view share memory: nobody may write there.
 bool overlaps(const ViewPlan& p) {
@@ -169,9 +191,11 @@ bool overlaps(const ViewPlan& p) {
 
 py::object window(py::handle x, const ViewPlan& p) {
   const npy_api& api = npy_api::get();
-  const Array* a = array_of(x, "view");
+  const Extent extent(x, "view");
   Place at;
-  if (!place(p, a->strides, itemsize_of(a), at)) return {};
+  if (!place(p, extent.strides, extent.itemsize, at)) return {};
+  const Array* a = extent.numpy;
+  if (!a) return device_window(as_tensor(x)->data, at.offset, p.size, at.strides, p.out_ndim);
   Py_ssize_t sizes[kMaxDims];
   std::copy(p.size, p.size + p.out_ndim, sizes);
   Py_ssize_t strides[kMaxDims];
@@ -221,7 +245,9 @@ py::object shape_tuple(const int64_t* shape, int ndim) {
 py::object window_gradient(const ViewPlan& p, py::handle g) {
   const Arg in = input_arg(as_tensor(g)->data, "backward", "grad");
   const NewArray zeros = new_array(in.view.dtype, p.in_shape, p.in_ndim);
-  std::memset(zeros.view.data, 0, static_cast<size_t>(zeros.view.numel()) * size_of(in.view.dtype));
+  Operands zero;
+  zero.add(py::int_(0), "backward", "zero");
+  copy_into(zeros, zero.view(0));
   py::object out = wrap_array(zeros.array);
   if (wants_grad(g)) {
     make_view(out, p).attr("copy_")(g);
@@ -237,19 +263,19 @@ py::object view_backward(int, const CallArgs& call) {
   const py::handle g = call.values[1];
   const ViewPlan p = plan_of(as_node(call.values[0])->ctx);
   if (p.kind == ViewKind::alias) return py::reinterpret_borrow<py::object>(g);
-  const Array* a = array_of(g, "backward");
+  const Extent extent(g, "backward");
   ViewPlan back;
   if (p.kind == ViewKind::view) {
     back.kind = ViewKind::view;
     back.in_ndim = p.out_ndim;
-    std::copy(a->dimensions, a->dimensions + a->nd, back.in_shape);
+    std::copy(extent.shape, extent.shape + extent.ndim, back.in_shape);
     std::fill(back.start, back.start + back.in_ndim, 0);
     back.out_ndim = 0;
     for (int d = 0; d < p.in_ndim; ++d) back.add_axis(-1, p.in_shape[d]);
     return make_reshape(g, back);
   }
   int64_t shape[kMaxDims];
-  std::copy(a->dimensions, a->dimensions + a->nd, shape);
+  std::copy(extent.shape, extent.shape + extent.ndim, shape);
   if (inverse(p, shape, back)) return make_view(g, back);
   if (p.kind == ViewKind::expand) return g.attr("sum_to_size")(shape_tuple(p.in_shape, p.in_ndim));
   return window_gradient(p, g);
@@ -275,10 +301,10 @@ PyType_Spec type_spec = {
 
 ViewPlan::ViewPlan(ViewKind k, py::handle tensor, const char* op) : kind(k), out_ndim(0) {
   tensor_arg(tensor, op, "input");
-  const Array* a = array_of(tensor, op);
-  in_ndim = a->nd;
-  std::copy(a->dimensions, a->dimensions + a->nd, in_shape);
-  std::fill(start, start + a->nd, 0);
+  const Extent extent(tensor, op);
+  in_ndim = extent.ndim;
+  std::copy(extent.shape, extent.shape + extent.ndim, in_shape);
+  std::fill(start, start + in_ndim, 0);
 }
 
 TensorView window_of(const TensorView& of, const ViewPlan& plan) {
@@ -286,6 +312,7 @@ TensorView window_of(const TensorView& of, const ViewPlan& plan) {
   place(plan, of.stride, 1, at);
   TensorView out;
   out.dtype = of.dtype;
+  out.device = of.device;
   out.ndim = plan.out_ndim;
   out.data = static_cast<char*>(of.data) + at.offset * static_cast<int64_t>(size_of(of.dtype));
   std::copy(plan.size, plan.size + plan.out_ndim, out.shape);

@@ -4,11 +4,10 @@
 #include <tuple>
 
 #include "common/device.h"
+#include "common/stream.h"
 #include "fastnn/error.h"
 
 namespace fastnn::cuda {
-
-using Stream = void*;  // a cudaStream_t, as CuPy hands it out
 
 struct Launch {
   const char* name;  // of the kernel, for error texts

@@ -2,7 +2,7 @@
 // the caller brings the workspace (a CuPy array) and the stream.
 #pragma once
 
-#include "common/launch.h"
+#include "common/stream.h"
 #include "fastnn/tensor_view.h"
 
 namespace fastnn::cuda {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "common/launch.h"
 #include "common/op.h"
 #include "fastnn/op.h"
 #include "tests/check.h"

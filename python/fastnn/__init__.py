@@ -354,6 +354,6 @@ from . import nn  # isort: skip
 
 def __getattr__(name: str) -> _Any:
     """Packages that `import fastnn` leaves for their first use."""
-    if name in ("optim", "datasets", "kernels", "models", "utils"):
+    if name in ("cuda", "optim", "datasets", "kernels", "models", "utils"):
         return _importlib.import_module(f"fastnn.{name}")
     raise AttributeError(f"module 'fastnn' has no attribute '{name}'")

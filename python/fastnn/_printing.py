@@ -142,13 +142,15 @@ def tensor_repr(t: Any, prefix: str = "tensor(") -> str:
     from . import dtypes
     from .ops._util import wide
 
-    a = wide(t._data)
+    a = wide(t._data if isinstance(t._data, np.ndarray) else t.detach().cpu()._data)
     suffix = []
     if a.size == 0 and a.ndim != 1:
         suffix.append(f"size={tuple(a.shape)}")
     d, usual = t.dtype, dtypes.get_default_dtype()
     if d is not usual and (a.size == 0 or d not in (dtypes.int64, dtypes.bool_)):
         suffix.append(f"dtype={d}")
+    if t.is_cuda:
+        suffix.append(f"device='{t.device}'")
     if t._node is not None:
         suffix.append(f"grad_fn=<{t._node.display_name()}>")
     elif t.requires_grad:

@@ -45,7 +45,7 @@ _CODES = {d.numpy: code for code, d in _BY_CODE.items()}
 def _encode(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
     """JSON for `value`; arrays go to `arrays` under their dotted path."""
     if isinstance(value, (TensorBase, np.ndarray)):
-        a = value._data if isinstance(value, TensorBase) else value
+        a = value.detach().cpu()._data if isinstance(value, TensorBase) else value
         name = path or "tensor"
         while name in arrays:
             name += "_"
@@ -173,9 +173,9 @@ def load(f: str | os.PathLike, map_location: Any = None, *, weights_only: bool =
     Raises FileNotFoundError, and ValueError for a file that is no (complete) safetensors file or was damaged.
     `weights_only` is always true: no file can run code.
     """
-    from .ops.creation import check_device
+    from .ops import transfer
 
-    check_device(map_location)
+    place = transfer.parse(map_location)
     if not weights_only:
         raise ValueError("load: weights_only=False is not supported: fastnn's files hold no code")
     path = os.fspath(f)
@@ -194,7 +194,8 @@ def load(f: str | os.PathLike, map_location: Any = None, *, weights_only: bool =
                 f"load: {path}: tensor '{name}' has the unsupported dtype {entry['dtype']}"
             )
         d = _BY_CODE[entry["dtype"]].numpy
-        arrays[name] = np.frombuffer(bytearray(entry["data"]), d).reshape(entry["shape"])
+        array = np.frombuffer(bytearray(entry["data"]), d).reshape(entry["shape"])
+        arrays[name] = transfer.move_array(array, place)
     text = metadata.get(_KEY)
     if text is None:
         return OrderedDict((name, wrap(a)) for name, a in arrays.items())

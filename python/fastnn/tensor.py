@@ -5,6 +5,7 @@ The fields live in C (``_core.TensorBase``); the methods are the functions of ``
 
 from __future__ import annotations
 
+import builtins
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -27,20 +28,21 @@ from .ops import (
     random,
     reduction,
     sorting,
+    transfer,
     views,
 )
 from .ops._util import TensorBase, cast, normalize_dim, require_tensor, shape_args, wrap
 
 
 class device:
-    """Where a tensor lives: ``device('cpu')``."""
+    """Where a tensor lives: ``device('cpu')``, ``device('cuda')``, ``device('cuda:1')``."""
 
     __slots__ = ("index", "type")
 
     def __init__(self, type: Any = "cpu", index: int | None = None) -> None:
-        text, _, number = str(type).partition(":")
-        self.type = text
-        self.index = int(number) if number else index
+        kind, number = transfer.parse(type)
+        self.type = kind
+        self.index = index if number is None else number
 
     def __str__(self) -> str:
         return self.type if self.index is None else f"{self.type}:{self.index}"
@@ -105,7 +107,9 @@ class Tensor(TensorBase):
 
     @property
     def device(self) -> Any:
-        return _CPU
+        if isinstance(self._data, np.ndarray):
+            return _CPU
+        return device("cuda", self._data.data.device_id)
 
     @property
     def ndim(self) -> int:
@@ -136,6 +140,8 @@ class Tensor(TensorBase):
         return steps if dim is None else steps[normalize_dim(dim, len(steps), "stride")]
 
     def data_ptr(self) -> int:
+        if self.is_cuda:
+            return self._data.data.ptr
         return self._data.__array_interface__["data"][0]
 
     def storage_offset(self) -> int:
@@ -156,7 +162,7 @@ class Tensor(TensorBase):
 
     @property
     def is_cuda(self) -> bool:
-        return False
+        return not isinstance(self._data, np.ndarray)
 
     @property
     def T(self) -> Any:
@@ -196,15 +202,21 @@ class Tensor(TensorBase):
 
     def tolist(self) -> Any:
         """Nested lists of Python numbers."""
+        a = transfer.move_array(self._data, ("cpu", None))
         if self.dtype in dtypes.NARROW:
-            return cast(self._data, np.dtype(np.float32)).tolist()
-        return self._data.tolist()
+            return cast(a, np.dtype(np.float32)).tolist()
+        return a.tolist()
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """The NumPy array underneath (shared). RuntimeError while a gradient is required; `force` detaches."""
         if self.requires_grad and not force:
             raise RuntimeError(
                 "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+            )
+        if self.is_cuda:
+            raise TypeError(
+                f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the "
+                "tensor to host memory first."
             )
         return self._data
 
@@ -245,7 +257,8 @@ class Tensor(TensorBase):
                 "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
                 "protocol and pickling at the moment; detach() it first"
             )
-        return _rebuild, (type(self), np.asarray(self._data, order="C"), bool(self.requires_grad))
+        a = transfer.move_array(self._data, ("cpu", None))
+        return _rebuild, (type(self), np.asarray(a, order="C"), bool(self.requires_grad))
 
     def __deepcopy__(self, memo: dict) -> Any:
         if self._node is not None:
@@ -376,11 +389,11 @@ class Tensor(TensorBase):
 
     def to(self, *args: Any, **kwargs: Any) -> Any:
         """To a dtype, a device, or the dtype of another tensor. Itself when nothing changes."""
-        d, memory_format = _to_arguments(args, kwargs)
-        out = self
+        d, memory_format, place = _to_arguments(args, kwargs)
+        out = self if place is None else transfer.move(self, place)
         if d is not None and d.numpy != self._data.dtype:
             out = pointwise.to_dtype(self, d)
-        elif kwargs.get("copy"):
+        elif kwargs.get("copy") and out is self:
             out = pointwise.clone(self)
         if memory_format is not None:
             out = out.contiguous(memory_format=memory_format)
@@ -421,7 +434,12 @@ class Tensor(TensorBase):
         return self.to(dtypes.uint8)
 
     def cpu(self) -> Any:
-        return self
+        """On the CPU: itself when it is there."""
+        return transfer.move(self, ("cpu", None))
+
+    def cuda(self, device: Any = None) -> Any:
+        """On a GPU (the current one, or `device`): itself when it is there."""
+        return transfer.move(self, transfer.parse("cuda" if device is None else device))
 
     def contiguous(self, *, memory_format: Any = None) -> Any:
         """Itself when the memory is row-major (or channels-last, as asked), else a copy that is."""
@@ -430,18 +448,24 @@ class Tensor(TensorBase):
         return pointwise.clone(self, memory_format=memory_format or contiguous_format)
 
     def new_tensor(self, data: Any, *, dtype: Any = None, requires_grad: Any = False) -> Any:
-        return creation.tensor(data, dtype=dtype or self.dtype, requires_grad=requires_grad)
+        return creation.tensor(
+            data, dtype=dtype or self.dtype, device=self.device, requires_grad=requires_grad
+        )
 
     def new_empty(self, *size: Any, dtype: Any = None, **kwargs: Any) -> Any:
+        kwargs.setdefault("device", self.device)
         return creation.empty(*size, dtype=dtype or self.dtype, **kwargs)
 
     def new_zeros(self, *size: Any, dtype: Any = None, **kwargs: Any) -> Any:
+        kwargs.setdefault("device", self.device)
         return creation.zeros(*size, dtype=dtype or self.dtype, **kwargs)
 
     def new_ones(self, *size: Any, dtype: Any = None, **kwargs: Any) -> Any:
+        kwargs.setdefault("device", self.device)
         return creation.ones(*size, dtype=dtype or self.dtype, **kwargs)
 
     def new_full(self, size: Any, fill_value: Any, *, dtype: Any = None, **kwargs: Any) -> Any:
+        kwargs.setdefault("device", self.device)
         return creation.full(size, fill_value, dtype=dtype or self.dtype, **kwargs)
 
     # ---- indexing ----------------------------------------------------------------------------------------------
@@ -500,22 +524,26 @@ def _rebuild(cls: type, array: np.ndarray, requires_grad: bool) -> Any:
     return t
 
 
-def _to_arguments(args: tuple, kwargs: dict) -> tuple[Any, Any]:
-    d = kwargs.get("dtype")
-    creation.check_device(kwargs.get("device"))
+def _to_arguments(args: tuple, kwargs: dict) -> tuple[Any, Any, Any]:
+    """The dtype, memory format and place that to() is asked for; None where nothing is."""
+    d, place = kwargs.get("dtype"), None
+    if kwargs.get("device") is not None:
+        place = transfer.parse(kwargs["device"])
     for a in args:
         if isinstance(a, TensorBase):
-            d = a.dtype
+            d, place = a.dtype, transfer.place_of(a._data)
         elif isinstance(a, (str, device)):
-            creation.check_device(a)
+            place = transfer.parse(a)
         elif isinstance(a, bool):
             continue  # non_blocking, copy
+        elif isinstance(a, builtins.int):
+            place = transfer.parse(a)
         elif a is not None:
             d = a
     unknown = set(kwargs) - {"dtype", "device", "copy", "non_blocking", "memory_format"}
     if unknown:
         raise TypeError(f"to() got an unexpected keyword argument '{unknown.pop()}'")
-    return (None if d is None else dtypes.as_dtype(d)), kwargs.get("memory_format")
+    return None if d is None else dtypes.as_dtype(d), kwargs.get("memory_format"), place
 
 
 def _attach() -> None:

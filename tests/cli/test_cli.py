@@ -133,7 +133,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(fastnn, mnist5k, tmp_path):
         (["mlp", "--threads", str(10**30)], "--threads"),
         (["mlp", "--seed", str(10**15)], "--seed"),
         (["mlp", "--seed", "-1"], "--seed"),
-        (["mlp", "--device", "cuda"], "device 'cuda'"),
+        (["mlp", "--device", "cuda"], "--device cuda: CUDA is not available"),
         (["mlp", "--frobnicate"], "--frobnicate"),
         (["mlp", "--data-dir", "nowhere"], "nowhere"),
         ([], "model"),

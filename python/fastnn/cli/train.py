@@ -99,15 +99,24 @@ def _load_data(args: argparse.Namespace, limit: int | None) -> Any:
         raise UsageError(f"fastnn train: cannot read the data set {args.data}: {e}") from None
 
 
+def _check_device(name: str) -> None:
+    from ..ops import transfer
+
+    try:
+        if transfer.parse(name)[0] == "cuda":
+            from .. import _cuda
+
+            _cuda.load()
+    except RuntimeError as e:
+        raise UsageError(f"fastnn train: --device {name}: {e}") from None
+
+
 def run(args: argparse.Namespace) -> int:
     from .. import _core
     from ..training.loop import Diverged, Stopped
 
     settings = _settings(args)
-    if args.device != "cpu":
-        raise UsageError(
-            f"fastnn train: device '{args.device}' is not available here; use --device cpu"
-        )
+    _check_device(args.device)
     if args.threads is not None:
         try:
             _core.set_num_threads(args.threads)
@@ -135,7 +144,7 @@ def _trainer(args: argparse.Namespace, settings: Any) -> Any:
 
     data = _load_data(args, settings.limit)
     try:
-        trainer = Trainer(settings, data, args.out)
+        trainer = Trainer(settings, data, args.out, device=args.device)
         if args.resume:
             trainer.resume()
         else:

@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import dtypes
 from ..autograd.node import RemovableHandle, no_grad
+from ..ops import transfer
 from ..ops._util import TensorBase
 from ..tensor import Tensor, _to_arguments
 from ._module_hooks import register, watch_inputs, watch_outputs
@@ -301,13 +302,15 @@ class Module(ModuleState):
 
     def to(self, *args: Any, **kwargs: Any) -> Any:
         """Converts floating-point parameters and buffers to a dtype (and everything to a device)."""
-        d, memory_format = _to_arguments(args, kwargs)
+        d, memory_format, place = _to_arguments(args, kwargs)
         if d is not None and not d.is_floating_point:
             raise TypeError(
                 f"nn.Module.to only accepts floating point dtypes, but got desired dtype={d}"
             )
 
         def convert(t: Any) -> Any:
+            if place is not None:
+                t = transfer.move(t, place)
             if d is not None and t.is_floating_point():
                 t = t.to(d)
             if memory_format is not None and t.dim() in (4, 5):
@@ -315,6 +318,10 @@ class Module(ModuleState):
             return t
 
         return self._apply(convert)
+
+    def cuda(self, device: Any = None) -> Any:
+        """Moves all parameters and buffers to a GPU."""
+        return self.to(device="cuda" if device is None else device)
 
     def type(self, dst_type: Any) -> Any:
         return self._apply(lambda t: t.to(dst_type))
@@ -332,7 +339,8 @@ class Module(ModuleState):
         return self.to(dtypes.bfloat16)
 
     def cpu(self) -> Any:
-        return self
+        """Moves all parameters and buffers to the CPU."""
+        return self.to(device="cpu")
 
     def train(self, mode: bool = True) -> Any:
         """Training mode for this module and all below it."""

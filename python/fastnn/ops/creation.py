@@ -9,21 +9,12 @@ import numpy as np
 
 from .. import _core, dtypes
 from .._errors import DTypeError
+from . import transfer
 from ._util import TensorBase, cast, check_bytes, require_tensor, shape_args, wrap
 
 
-def check_device(device: Any) -> None:
-    """CPU is where arrays live; another device is refused with what to do."""
-    if device is None or str(device) in ("cpu", "cpu:0"):
-        return
-    raise RuntimeError(
-        f"device '{device}' is not available: this build of fastnn has the CPU backend only; use "
-        "device='cpu'"
-    )
-
-
-def _finish(a: np.ndarray, requires_grad: bool, op: str) -> Any:
-    t = wrap(a)
+def _finish(a: np.ndarray, requires_grad: bool, op: str, device: Any = None) -> Any:
+    t = wrap(a if device is None else transfer.move_array(a, transfer.parse(device)))
     if requires_grad:
         t.requires_grad = True
     return t
@@ -52,6 +43,8 @@ def _from_data(data: Any, dtype: Any, copy: bool) -> np.ndarray:
         a = data._data
     elif isinstance(data, (np.ndarray, np.generic)):
         a = from_numpy(np.asarray(data))._data
+    elif _core.is_device_array(data):
+        a = data
     elif hasattr(data, "__dlpack__"):
         a = from_numpy(np.from_dlpack(data))._data
     else:
@@ -90,16 +83,15 @@ def tensor(
 
     Without a dtype, Python floats become the default dtype, Python ints int64; arrays keep their dtype.
     """
-    check_device(device)
-    return _finish(_from_data(data, dtype, copy=True), requires_grad, "tensor")
+    return _finish(_from_data(data, dtype, copy=True), requires_grad, "tensor", device)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
     """A tensor of `data` that shares memory (and history) where it can."""
-    check_device(device)
     if isinstance(data, TensorBase):
-        return data if dtype is None else data.to(dtype)
-    return wrap(_from_data(data, dtype, copy=False))
+        out = data if dtype is None else data.to(dtype)
+        return out if device is None else transfer.move(out, transfer.parse(device))
+    return _finish(_from_data(data, dtype, copy=False), False, "as_tensor", device)
 
 
 def from_dlpack(ext: Any) -> Any:
@@ -144,24 +136,21 @@ def empty(
     *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any
 ) -> Any:
     """A tensor of uninitialised memory."""
-    check_device(device)
-    return _finish(_new(size, dtype, "empty"), requires_grad, "empty")
+    return _finish(_new(size, dtype, "empty"), requires_grad, "empty", device)
 
 
 def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """A tensor of zeros."""
-    check_device(device)
     a = _new(size, dtype, "zeros")
     a.fill(0)
-    return _finish(a, requires_grad, "zeros")
+    return _finish(a, requires_grad, "zeros", device)
 
 
 def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """A tensor of ones."""
-    check_device(device)
     a = _new(size, dtype, "ones")
     a.fill(1)
-    return _finish(a, requires_grad, "ones")
+    return _finish(a, requires_grad, "ones", device)
 
 
 def _fill(a: np.ndarray, value: Any, op: str) -> None:
@@ -179,12 +168,11 @@ def full(
     requires_grad: bool = False,
 ) -> Any:
     """A tensor filled with one number; without a dtype, that of the number."""
-    check_device(device)
     if isinstance(fill_value, TensorBase):
         fill_value = fill_value.item()
     a = _new((size,), dtypes.of_scalar(fill_value) if dtype is None else dtype, "full")
     _fill(a, fill_value, "full")
-    return _finish(a, requires_grad, "full")
+    return _finish(a, requires_grad, "full", device)
 
 
 def _like(input: Any, dtype: Any, op: str) -> np.ndarray:
@@ -229,13 +217,12 @@ def eye(
     requires_grad: bool = False,
 ) -> Any:
     """Ones on the diagonal, zeros elsewhere."""
-    check_device(device)
     d = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
     shape = (n, n if m is None else m)
     if min(shape) < 0:
         raise RuntimeError(f"eye: sizes must be non-negative, got {shape}")
     check_bytes(shape, 8, "eye")
-    return _finish(np.eye(n, m).astype(d.numpy), requires_grad, "eye")
+    return _finish(np.eye(n, m).astype(d.numpy), requires_grad, "eye", device)
 
 
 # ---- ranges ------------------------------------------------------------------------------------------------------
@@ -251,7 +238,6 @@ def arange(
     requires_grad: bool = False,
 ) -> Any:
     """start, start+step, … below end. int64 when all are ints, else the default dtype."""
-    check_device(device)
     if end is None:
         start, end = 0, start
     start, end, step = (x.item() if isinstance(x, TensorBase) else x for x in (start, end, step))
@@ -274,7 +260,7 @@ def arange(
         a = (start + step * np.arange(n, dtype=np.int64)).astype(d.numpy)
     else:
         a = (start + step * np.arange(n, dtype=np.float64)).astype(d.numpy)
-    return _finish(a, requires_grad, "arange")
+    return _finish(a, requires_grad, "arange", device)
 
 
 def linspace(
@@ -287,12 +273,13 @@ def linspace(
     requires_grad: bool = False,
 ) -> Any:
     """`steps` evenly spaced numbers from start to end, both included."""
-    check_device(device)
     if steps < 0:
         raise RuntimeError(f"linspace: number of steps must be non-negative, got {steps}")
     check_bytes((steps,), 8, "linspace")
     d = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
-    return _finish(np.linspace(start, end, steps).astype(d.numpy), requires_grad, "linspace")
+    return _finish(
+        np.linspace(start, end, steps).astype(d.numpy), requires_grad, "linspace", device
+    )
 
 
 def logspace(
@@ -306,10 +293,9 @@ def logspace(
     requires_grad: bool = False,
 ) -> Any:
     """``base ** linspace(start, end, steps)``."""
-    check_device(device)
     d = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
     a = np.logspace(start, end, steps, base=base).astype(d.numpy)
-    return _finish(a, requires_grad, "logspace")
+    return _finish(a, requires_grad, "logspace", device)
 
 
 def tril_indices(row: int, col: int, offset: int = 0) -> Any:

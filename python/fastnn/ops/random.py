@@ -15,9 +15,8 @@ from .. import _core, dtypes
 from .. import random as _random
 from .._errors import ShapeError
 from ..autograd.node import wants_grad
-from . import inplace
+from . import inplace, transfer
 from ._util import cast, require_tensor, sizes, wide, wrap
-from .creation import check_device
 
 # ---- In place ------------------------------------------------------------------------------------
 
@@ -168,10 +167,10 @@ def geometric_(self: Any, p: float, *, generator: Any = None) -> Any:
 
 
 def _new(size: Any, dtype: Any, device: Any, op: str, default: Any = None) -> np.ndarray:
-    check_device(device)
     d = dtypes.as_dtype(dtype) if dtype is not None else default or dtypes.get_default_dtype()
     flat = size[0] if len(size) == 1 and not hasattr(size[0], "__index__") else size
-    return _core.empty(sizes(tuple(flat), op), d.numpy)
+    a = _core.empty(sizes(tuple(flat), op), d.numpy)
+    return a if device is None else transfer.move_array(a, transfer.parse(device))
 
 
 def _finish(a: np.ndarray, requires_grad: bool) -> Any:
@@ -244,8 +243,9 @@ def randperm(
 
     Raises ValueError for a negative n.
     """
-    check_device(device)
     a = _random.randperm(operator.index(n), generator)
+    if device is not None:
+        a = transfer.move_array(a, transfer.parse(device))
     return _finish(a if dtype is None else cast(a, dtypes.as_dtype(dtype).numpy), requires_grad)
 
 

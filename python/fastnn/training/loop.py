@@ -67,11 +67,13 @@ class Trainer:
         data: Data,
         out: Path,
         on_step: Callable[[Trainer], None] = lambda trainer: None,
+        device: str = "cpu",
     ) -> None:
         self.settings, self.data, self.out, self.on_step = settings, data, out, on_step
+        self.device = device
         self.recipe = RECIPES[settings.model]
         random.manual_seed(settings.seed)
-        self.model = self.recipe.make(data.shape, len(data.classes))
+        self.model = self.recipe.make(data.shape, len(data.classes)).to(device)
         self.progress = Progress()
         self.started = time.perf_counter()
         self.steps_per_epoch = -(-len(data.train) // self._batch())
@@ -105,7 +107,8 @@ class Trainer:
             rows = np.random.default_rng(self.settings.seed).permutation(len(self.data.train))[
                 :10_000
             ]
-            self.recipe.prepare(self.model, self.data.train.pixels(np.sort(rows)))
+            pixels = self.data.train.pixels(np.sort(rows)).to(self.device)
+            self.recipe.prepare(self.model, pixels)
 
     def run(self) -> list[dict]:
         """Trains to the end; Ctrl-C raises Stopped after the step in flight, with the checkpoint written."""
@@ -133,7 +136,7 @@ class Trainer:
             yield order[start : start + size]
 
     def _step(self, rows: np.ndarray) -> None:
-        x, y = self.data.train.batch(rows)
+        x, y = (t.to(self.device) for t in self.data.train.batch(rows))
         scores = self.recipe.scores(self.model, x)
         loss = self.recipe.loss(scores, y)
         value = loss.item()
@@ -182,10 +185,10 @@ class Trainer:
         total, all_scores = 0.0, []
         for start in range(0, len(split), size):
             rows = np.arange(start, min(start + size, len(split)))
-            x, y = split.batch(rows)
+            x, y = (t.to(self.device) for t in split.batch(rows))
             scores = self.recipe.scores(self.model, x)
             total += self.recipe.loss(scores, y).item() * len(rows)
-            all_scores.append(scores.numpy())
+            all_scores.append(scores.cpu().numpy())
         scores = np.concatenate(all_scores)
         return total / len(split), float((scores.argmax(1) == split.labels).mean()), scores
 

@@ -1,0 +1,129 @@
+"""All that fastnn knows of CuPy: arrays on a GPU, streams, memory. Loaded when CUDA is first asked for.
+
+``import fastnn`` never imports this file. Kernels get addresses and CuPy's current stream; outputs and
+workspaces come from CuPy's memory pool, so that they are ordered on that stream.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from . import _core
+
+_cupy: ModuleType | None = None
+_failure: str | None = None
+
+_MISSING = (
+    "CUDA is not available: {what}. fastnn on a GPU needs an NVIDIA driver for CUDA 13 and "
+    "`pip install fastnn[cuda13]`"
+)
+
+
+def _import(name: str, what: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ImportError as e:
+        raise RuntimeError(_MISSING.format(what=f"{what} ({e})")) from None
+
+
+def load() -> ModuleType:
+    """CuPy, with the plugin's kernels made known to fastnn; RuntimeError says what is missing."""
+    global _cupy, _failure
+    if _cupy is not None:
+        return _cupy
+    if _failure is not None:
+        raise RuntimeError(_failure)
+    try:
+        cupy = _import("cupy", "CuPy cannot be imported")
+        plugin = _import("fastnn_cuda._cuda", "the plugin fastnn-cuda13 cannot be imported")
+        try:
+            count = cupy.cuda.runtime.getDeviceCount()
+        except Exception as e:
+            raise RuntimeError(_MISSING.format(what=f"no GPU can be used ({e})")) from None
+        if count == 0:
+            raise RuntimeError(_MISSING.format(what="there is no GPU"))
+        _core.set_cuda(cupy.ndarray, plugin.backend, _make, _window, _stream)
+    except RuntimeError as e:
+        _failure = str(e)
+        raise
+    _cupy = cupy
+    return cupy
+
+
+# ---- what C++ calls --------------------------------------------------------------------------------------------
+
+
+def _make(shape: tuple, strides: tuple | None, dtype: np.dtype) -> Any:
+    """A new array, uninitialised, on the current device and stream; strides in bytes."""
+    cupy = load()
+    if strides is None or strides == _row_major(shape, dtype.itemsize):
+        return cupy.empty(shape, dtype)
+    memory = cupy.cuda.alloc(int(np.prod(shape)) * dtype.itemsize)
+    return cupy.ndarray(shape, dtype, memory, strides=strides)
+
+
+def _row_major(shape: tuple, itemsize: int) -> tuple:
+    strides = []
+    for n in reversed(shape):
+        strides.append(itemsize)
+        itemsize *= max(n, 1)
+    return tuple(reversed(strides))
+
+
+def _window(array: Any, offset: int, shape: tuple, strides: tuple) -> Any:
+    """Part of the array's memory, seen in another shape."""
+    return load().ndarray(shape, array.dtype, array.data + offset, strides=strides)
+
+
+def _stream(device: int) -> int:
+    """The address of the current stream, which must be one of `device`."""
+    cupy = load()
+    current = cupy.cuda.runtime.getDevice()
+    if current != device:
+        raise RuntimeError(
+            f"the tensors are on cuda:{device}, but the current device is cuda:{current}; enter "
+            f"`with fastnn.cuda.device({device}):` first"
+        )
+    return cupy.cuda.get_current_stream().ptr
+
+
+# ---- moving arrays ---------------------------------------------------------------------------------------------
+
+
+def is_array(a: Any) -> bool:
+    """Whether this is an array on a GPU."""
+    return not isinstance(a, np.ndarray) and _core.is_device_array(a)
+
+
+def to_device(a: Any, index: int | None) -> Any:
+    """The array on a device (None: the current one): itself when it lies there."""
+    cupy = load()
+    target = cupy.cuda.runtime.getDevice() if index is None else index
+    count = cupy.cuda.runtime.getDeviceCount()
+    if not 0 <= target < count:
+        raise RuntimeError(f"device cuda:{target} does not exist; there are {count} CUDA devices")
+    if is_array(a) and a.data.device_id == target:
+        return a
+    with cupy.cuda.Device(target):
+        if is_array(a):
+            return cupy.array(a, copy=True, order="K")
+        # CuPy moves bytes; a dtype that it does not know travels as integers.
+        out = cupy.ndarray(a.shape, a.dtype, cupy.cuda.alloc(max(a.nbytes, 1)))
+        if a.size:
+            bits = _bits(a.dtype)
+            out.view(bits).set(np.ascontiguousarray(a).view(bits))
+        return out
+
+
+def _bits(dtype: np.dtype) -> np.dtype:
+    return np.dtype(np.uint16) if dtype.kind == "V" or dtype.name == "bfloat16" else dtype
+
+
+def to_host(a: Any) -> np.ndarray:
+    """A NumPy copy; waits for the stream."""
+    row_major = a if a.flags.c_contiguous else _core.contiguous(a)
+    return row_major.view(_bits(a.dtype)).get().view(a.dtype)
