@@ -111,12 +111,20 @@ def to_device(a: Any, index: int | None) -> Any:
     with cupy.cuda.Device(target):
         if is_array(a):
             return cupy.array(a, copy=True, order="K")
-        # CuPy moves bytes; a dtype that it does not know travels as integers.
-        out = cupy.ndarray(a.shape, a.dtype, cupy.cuda.alloc(max(a.nbytes, 1)))
-        if a.size:
-            bits = _bits(a.dtype)
-            out.view(bits).set(np.ascontiguousarray(a).view(bits))
-        return out
+        return _upload(cupy, a)
+
+
+def _upload(cupy: ModuleType, a: np.ndarray) -> Any:
+    """Row-major, or dense with the axes in another order (channels-last) where `a` is that."""
+    order = sorted(range(a.ndim), key=lambda d: -a.strides[d])
+    if not a.flags.c_contiguous and a.transpose(order).flags.c_contiguous:
+        back = [order.index(d) for d in range(a.ndim)]
+        return _upload(cupy, a.transpose(order)).transpose(back)
+    out = cupy.ndarray(a.shape, a.dtype, cupy.cuda.alloc(max(a.nbytes, 1)))
+    if a.size:  # bytes travel: CuPy need not know the dtype
+        bits = _bits(a.dtype)
+        out.view(bits).set(np.asarray(a, order="C").view(bits))
+    return out
 
 
 def _bits(dtype: np.dtype) -> np.dtype:
