@@ -262,7 +262,8 @@ size_t workspace(const ElementwiseParams& p, const TensorView* views) {
   for (int k = 1; k <= info_of(p).arity; ++k)
     if (on_host(views, k))
       bytes += kScalarBytes;
-    else if (clobbers(views[0], views[k])) bytes += copy_bytes(views[k]);
+    else if (clobbers(views[0], views[k]))
+      bytes += copy_bytes(views[k]);
   return bytes;
 }
 

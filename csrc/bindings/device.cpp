@@ -44,8 +44,8 @@ bool looks_like_cupy(py::handle h) {
 
 void set_cuda(py::handle array_type, py::handle backend, py::handle make, py::handle window,
               py::handle stream) {
-  const auto* b = static_cast<const CudaBackend*>(
-      PyCapsule_GetPointer(backend.ptr(), kCudaBackendName));
+  const auto* b =
+      static_cast<const CudaBackend*>(PyCapsule_GetPointer(backend.ptr(), kCudaBackendName));
   if (!b) throw py::error_already_set();
   if (std::strcmp(b->version, FASTNN_VERSION) != 0 || b->view_bytes != sizeof(TensorView))
     fail(ErrorKind::runtime, "the CUDA plugin is of version ", b->version, " and fastnn of ",
@@ -107,8 +107,9 @@ NewArray new_device_array(DType dtype, const int64_t* shape, const int64_t* stri
                                     dtype_object(dtype));
   out.view = device_arg(out.array, "allocation", "out").view;
   if (out.view.device != device)
-    fail(ErrorKind::runtime, "the input is on cuda:", device - 1, ", but the current device is cuda:",
-         out.view.device - 1, "; enter `with fastnn.cuda.device(", device - 1, "):` first");
+    fail(ErrorKind::runtime, "the input is on cuda:", device - 1,
+         ", but the current device is cuda:", out.view.device - 1,
+         "; enter `with fastnn.cuda.device(", device - 1, "):` first");
   return out;
 }
 
@@ -122,8 +123,9 @@ int device_of(const char* op, const TensorView* views, size_t count) {
   for (size_t i = 0; i < count; ++i) {
     if (!views[i] || views[i].device == 0) continue;
     if (device && device != views[i].device)
-      fail(ErrorKind::runtime, op, ": expected all tensors to be on the same device, but found cuda:",
-           device - 1, " and cuda:", views[i].device - 1, "; move one with .to()");
+      fail(ErrorKind::runtime, op,
+           ": expected all tensors to be on the same device, but found cuda:", device - 1,
+           " and cuda:", views[i].device - 1, "; move one with .to()");
     device = views[i].device;
   }
   return device;
@@ -134,13 +136,15 @@ void launch_on_device(int device, const char* name, const void* params, size_t p
   const CudaBackend& b = *cuda.backend;
   const void* op = b.find(name, params_bytes);
   if (!op)
-    fail(ErrorKind::unsupported, name, ": there are no CUDA kernels for it yet; move the tensors to "
+    fail(ErrorKind::unsupported, name,
+         ": there are no CUDA kernels for it yet; move the tensors to "
          "the CPU with .cpu()");
   for (size_t i = 0; i < count; ++i)
-    if (views[i] && views[i].device == 0 &&
-        !(views[i].numel() == 1 && b.takes_host_scalars(op)))
-      fail(ErrorKind::runtime, name, ": expected all tensors to be on the same device, but found "
-           "cuda:", device - 1, " and cpu; move one with .to()");
+    if (views[i] && views[i].device == 0 && !(views[i].numel() == 1 && b.takes_host_scalars(op)))
+      fail(ErrorKind::runtime, name,
+           ": expected all tensors to be on the same device, but found "
+           "cuda:",
+           device - 1, " and cpu; move one with .to()");
   BackendError error;
   size_t bytes = 0;
   if (!b.prepare(op, params, views, &bytes, &error)) raise(error);

@@ -144,7 +144,8 @@ bool place(const ViewPlan& p, const int64_t* strides, int64_t itemsize, Place& o
 
 // ---- arrays -------------------------------------------------------------------------------------
 
-// Sizes and strides (in bytes) of a tensor's array: those in NumPy's, or copies of a device array's.
+// Sizes and strides (in bytes) of a tensor's array: those in NumPy's, or copies of a device
+// array's.
 struct Extent {
   int ndim;
   const Py_ssize_t *shape, *strides;

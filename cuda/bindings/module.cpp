@@ -89,27 +89,24 @@ bool guarded(BackendError* error, F body) {
 
 bool prepare(const void* op, const void* params, const TensorView* views, size_t* bytes,
              BackendError* error) {
-  return guarded(error,
-                 [&] { *bytes = static_cast<const AnyOp*>(op)->prepare(params, views); });
+  return guarded(error, [&] { *bytes = static_cast<const AnyOp*>(op)->prepare(params, views); });
 }
 
 bool launch(const void* op, const void* params, const TensorView* views, void* workspace,
             void* stream, BackendError* error) {
-  return guarded(error, [&] {
-    static_cast<const AnyOp*>(op)->run(params, views, workspace, stream);
-  });
+  return guarded(error,
+                 [&] { static_cast<const AnyOp*>(op)->run(params, views, workspace, stream); });
 }
 
-const CudaBackend kBackend{FASTNN_VERSION, sizeof(TensorView), find,
-                           takes_host_scalars, prepare,         launch};
+const CudaBackend kBackend{FASTNN_VERSION, sizeof(TensorView), find, takes_host_scalars, prepare,
+                           launch};
 
 }  // namespace
 
 PYBIND11_MODULE(_cuda, m) {
   namespace py = pybind11;
   m.attr("__version__") = FASTNN_VERSION;
-  m.attr("backend") =
-      py::capsule(static_cast<const void*>(&kBackend), kCudaBackendName);
+  m.attr("backend") = py::capsule(static_cast<const void*>(&kBackend), kCudaBackendName);
   py::list names;
   for (const AnyOp& op : kOps) names.append(op.name);
   m.attr("ops") = py::tuple(names);

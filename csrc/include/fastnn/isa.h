@@ -6,7 +6,14 @@ namespace fastnn {
 
 // `reference` runs the straight loops of csrc/cpu/ref; every other level uses csrc/cpu/kernels
 // compiled for it.
-enum class Isa : int { reference = 0, baseline = 1, avx2 = 2, avx512 = 3, avx512_bf16 = 4, amx = 5 };
+enum class Isa : int {
+  reference = 0,
+  baseline = 1,
+  avx2 = 2,
+  avx512 = 3,
+  avx512_bf16 = 4,
+  amx = 5
+};
 
 constexpr int kIsaLevels = 6;
 const char* name_of(Isa isa);

@@ -15,7 +15,7 @@ struct TensorView {
   void* data = nullptr;
   int ndim = 0;
   DType dtype = DType::f32;
-  int16_t device = 0;  // 0: the CPU; 1 + n: the CUDA device n
+  int16_t device = 0;       // 0: the CPU; 1 + n: the CUDA device n
   int64_t shape[kMaxDims];  // the first ndim entries count
   int64_t stride[kMaxDims];
 
