@@ -170,3 +170,13 @@ def test_tensors_without_dimensions_keep_their_shape(tmp_path):
     loaded = fastnn.load(tmp_path / "x")["count"]
     assert loaded.shape == ()
     assert loaded.item() == 3
+
+
+def test_the_same_state_gives_the_same_bytes(tmp_path):
+    """In every process: what is hashed on the way must not show."""
+    code = "import sys, fastnn; fastnn.save({'a': fastnn.ones(3), 'ä': [1, {'b': fastnn.zeros(2, 0)}]}, sys.argv[1])"
+    files = [tmp_path / str(i) for i in range(4)]
+    for f in files:
+        subprocess.run([sys.executable, "-c", code, f], check=True)
+    assert len({f.read_bytes() for f in files}) == 1
+    assert fastnn.load(files[0])["a"].tolist() == [1, 1, 1]

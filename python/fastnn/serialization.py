@@ -151,6 +151,16 @@ def _check_sums(metadata: Mapping[str, str], entries: Any, path: str) -> None:
             raise ValueError(f"load: {path} is damaged: {what} does not match its checksum")
 
 
+def _in_order(blob: bytes) -> tuple[bytes, memoryview]:
+    """The file in two parts, its metadata sorted: safetensors writes them in another order each time."""
+    end = 8 + int.from_bytes(blob[:8], "little")
+    header = json.loads(blob[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the data stay aligned
+    return len(text).to_bytes(8, "little") + text, memoryview(blob)[end:]
+
+
 def save(obj: Any, f: str | os.PathLike) -> None:
     """Writes tensors, arrays, numbers, strings, and dicts, lists and tuples of them to a file.
 
@@ -163,8 +173,8 @@ def save(obj: Any, f: str | os.PathLike) -> None:
     dense = {name: np.asarray(a, dtypes.of_array(a).numpy, order="C") for name, a in arrays.items()}
     # Written by us rather than by safetensors: after a kill its temporary files would pile up under random names.
     blob = safetensors.numpy.save(dense, {_KEY: text, _SUMS: _sums(text, dense)})
-    with atomic_path(f) as temporary:
-        temporary.write_bytes(blob)
+    with atomic_path(f) as temporary, open(temporary, "wb") as file:
+        file.writelines(_in_order(blob))
 
 
 def load(f: str | os.PathLike, map_location: Any = None, *, weights_only: bool = True) -> Any:
