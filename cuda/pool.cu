@@ -67,7 +67,6 @@ struct Window {
 };
 
 __device__ __forceinline__ int least(int a, int b) { return a < b ? a : b; }
-__device__ __forceinline__ int most(int a, int b) { return a > b ? a : b; }
 
 __device__ __forceinline__ Window window_of(const Axis& a, int o, bool include_pad) {
   if (a.adaptive) {
@@ -102,7 +101,7 @@ __device__ __forceinline__ int tap_of(const Axis& a, int o, int i) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) max_pool(PoolArgs a) {
+__global__ void __launch_bounds__(kThreads, 1) max_pool(PoolArgs a) {
   using C = Wide<T>;
   const uint32_t i = blockIdx.x * kThreads + threadIdx.x;
   if (i >= a.count) return;
@@ -134,7 +133,7 @@ __global__ void __launch_bounds__(kThreads) max_pool(PoolArgs a) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) max_pool_backward_kernel(PoolArgs a) {
+__global__ void __launch_bounds__(kThreads, 1) max_pool_backward_kernel(PoolArgs a) {
   using C = Wide<T>;
   const uint32_t i = blockIdx.x * kThreads + threadIdx.x;
   if (i >= a.count) return;
@@ -170,7 +169,7 @@ __device__ __forceinline__ C divisor_of(const PoolArgs& a, const Window& d, cons
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) avg_pool(PoolArgs a) {
+__global__ void __launch_bounds__(kThreads, 1) avg_pool(PoolArgs a) {
   using C = Wide<T>;
   const uint32_t i = blockIdx.x * kThreads + threadIdx.x;
   if (i >= a.count) return;
@@ -190,7 +189,7 @@ __global__ void __launch_bounds__(kThreads) avg_pool(PoolArgs a) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) avg_pool_backward_kernel(PoolArgs a) {
+__global__ void __launch_bounds__(kThreads, 1) avg_pool_backward_kernel(PoolArgs a) {
   using C = Wide<T>;
   const uint32_t i = blockIdx.x * kThreads + threadIdx.x;
   if (i >= a.count) return;
