@@ -166,9 +166,9 @@ def test_a_device_that_does_not_exist():
 def test_kernels_on_cupy_arrays():
     cupy = pytest.importorskip("cupy")
     x, w = np.ones((2, 3, 8, 8), np.float32), np.ones((4, 3, 3, 3), np.float32)
-    y = fastnn.kernels.conv2d(cupy.asarray(x), cupy.asarray(w))
+    y = fastnn.kernels.conv(cupy.asarray(x), cupy.asarray(w))
     assert isinstance(y, cupy.ndarray)
-    np.testing.assert_allclose(y.get(), fastnn.kernels.conv2d(x, w))
+    np.testing.assert_allclose(y.get(), fastnn.kernels.conv(x, w))
 
 
 def test_memory_and_streams():

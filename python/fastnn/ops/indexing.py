@@ -184,7 +184,7 @@ def _setitem_any(self: Any, index: Any, value: Any) -> None:
     key, basic = _key(index, self._data.shape)
     if not isinstance(value, TensorBase):
         value = wrap(np.asarray(value))
-    if basic and wants_grad(self, value):
+    if basic and (wants_grad(self, value) or not isinstance(self._data, np.ndarray)):
         window = getitem(self, key)
         copy_(window, _without_leading_ones(value, window._data.ndim))
         return
