@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..autograd.node import no_grad
-from .parameter import Parameter
+from .parameter import Parameter, is_lazy
 
 
 class IncompatibleKeys(NamedTuple):
@@ -58,7 +58,7 @@ class ModuleState:
         buffers = {k: v for k, v in self._buffers.items() if k not in self._non_persistent}
         for name, t in itertools.chain(self._parameters.items(), buffers.items()):
             if t is not None:
-                out[prefix + name] = t if keep_vars else t.detach()
+                out[prefix + name] = t if keep_vars or is_lazy(t) else t.detach()
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
@@ -86,7 +86,8 @@ class ModuleState:
         if strict and missing:
             quoted = ", ".join(f'"{k}"' for k in missing)
             problems.append(f"Missing key(s) in state_dict: {quoted}. ")
-        for key, (_, _, t) in own.items():
+        given = {k: v for k, v in own.items() if not (is_lazy(v[2]) and is_lazy(state.get(k)))}
+        for key, (_, _, t) in given.items():
             if key in state and not hasattr(state[key], "shape"):
                 problems.append(
                     f'While copying "{key}": expected a tensor or an array, got {type(state[key]).__name__}. '
@@ -102,7 +103,7 @@ class ModuleState:
                 + "\n\t".join(problems)
             )
         with no_grad():
-            for key, (m, name, t) in own.items():
+            for key, (m, name, t) in given.items():
                 if key in state:
                     _load_into(m, name, t, state[key], assign)
         return IncompatibleKeys(missing, unexpected)
