@@ -14,7 +14,9 @@ void fill(RandomKind kind, DType t, const Shape& shape, Layout layout, double a,
   const RandomParams p{kind, 0x123456789abcdefULL, (1ULL << 32) - 3, a, b, -7, 1000};
   context =
       cat("random ", static_cast<int>(kind), " ", name_of(t), " layout ", static_cast<int>(layout));
-  std::vector<Array> arrays{Array(shape, t, layout)};
+  std::vector<Array> arrays;
+  arrays.reserve(2);
+  arrays.emplace_back(shape, t, layout);
   if (kind == RandomKind::bernoulli_of)
     arrays.push_back(Array(shape, DType::f32, layout).random(5, 0, 1));
   else
