@@ -151,17 +151,12 @@ from .ops.creation import (
     zeros_like,
 )
 from .ops.indexing import (
-    argwhere,
     gather,
     index_add,
     index_copy,
     index_fill,
     index_put,
     index_select,
-    masked_fill,
-    masked_scatter,
-    masked_select,
-    nonzero,
     scatter,
     scatter_add,
     scatter_reduce,
@@ -208,6 +203,7 @@ from .ops.linalg import (
     tensordot,
     trace,
 )
+from .ops.masking import argwhere, masked_fill, masked_scatter, masked_select, nonzero
 from .ops.pointwise import (
     abs,
     absolute,

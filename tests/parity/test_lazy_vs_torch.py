@@ -83,6 +83,15 @@ def test_an_optimizer_made_first_trains_it():
     assert layer.weight.tolist() != before
 
 
+def test_a_class_of_ones_own_needs_no_special_name():
+    class Mine(fastnn.nn.LazyInstanceNorm2d):
+        pass
+
+    layer = Mine()
+    assert layer(fastnn.ones(5, 4, 4)).shape == (5, 4, 4)
+    assert layer.num_features == 5
+
+
 def test_what_has_no_shape_yet_says_so():
     layer = fastnn.nn.LazyLinear(2)
     with pytest.raises(RuntimeError, match="uninitialized"):

@@ -20,9 +20,6 @@ class LazyModuleMixin(Module):
     """
 
     cls_to_become: Any = None
-    in_features: int
-    in_channels: int
-    num_features: int
 
     def _wait_for_input(self, parameters: tuple[str, ...], device: Any, dtype: Any) -> None:
         """To be called at the end of __init__."""
@@ -43,11 +40,7 @@ class LazyModuleMixin(Module):
 
     def reset_parameters(self) -> None:
         """New first values, once there are shapes."""
-        if not self.has_uninitialized_params() and 0 not in (
-            self.__dict__.get("in_features"),
-            self.__dict__.get("in_channels"),
-            self.__dict__.get("num_features"),
-        ):
+        if "_initialize_hook" in self.__dict__ and not self.has_uninitialized_params():
             super().reset_parameters()  # type: ignore[misc]
 
     def _become(self) -> None:
@@ -100,6 +93,7 @@ class LazyLinear(LazyModuleMixin, linear.Linear):
 
 
 class _LazyConvolution(LazyModuleMixin):
+    in_channels: int
     dims: int
     groups: int
     out_channels: int
@@ -217,6 +211,7 @@ class LazyConvTranspose3d(_LazyConvTranspose, conv.ConvTranspose3d):
 
 
 class _LazyNorm(LazyModuleMixin):
+    num_features: int
     affine: bool
     track_running_stats: bool
 
@@ -249,9 +244,10 @@ class _LazyNorm(LazyModuleMixin):
 
 
 class _LazyInstanceNorm(_LazyNorm):
+    rank = 0  # of a batch
+
     def initialize_parameters(self, input: Any) -> None:
-        ranks = {"1d": 3, "2d": 4, "3d": 5}[type(self).__name__[-2:]]
-        super().initialize_parameters(input if input.dim() == ranks else input.unsqueeze(0))
+        super().initialize_parameters(input if input.dim() == self.rank else input.unsqueeze(0))
 
 
 class LazyBatchNorm1d(_LazyNorm, batchnorm.BatchNorm1d):
@@ -276,15 +272,18 @@ class LazyInstanceNorm1d(_LazyInstanceNorm, batchnorm.InstanceNorm1d):
     """InstanceNorm1d whose num_features is that of the first input."""
 
     cls_to_become = batchnorm.InstanceNorm1d
+    rank = 3
 
 
 class LazyInstanceNorm2d(_LazyInstanceNorm, batchnorm.InstanceNorm2d):
     """InstanceNorm2d whose num_features is that of the first input."""
 
     cls_to_become = batchnorm.InstanceNorm2d
+    rank = 4
 
 
 class LazyInstanceNorm3d(_LazyInstanceNorm, batchnorm.InstanceNorm3d):
     """InstanceNorm3d whose num_features is that of the first input."""
 
     cls_to_become = batchnorm.InstanceNorm3d
+    rank = 5

@@ -11,7 +11,6 @@ from .._errors import DTypeError, ShapeError
 from ..autograd.node import Node, record, wants_grad
 from ._util import (
     TensorBase,
-    broadcast_shape,
     cast,
     check_index_range,
     index_array,
@@ -20,7 +19,7 @@ from ._util import (
     wide,
     wrap,
 )
-from .inplace import apply, bump, copy_, guard, rebase
+from .inplace import bump, copy_, guard, in_place, rebase
 
 _BASIC = (int, slice, type(None), type(Ellipsis))
 
@@ -413,89 +412,16 @@ def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -
     return out
 
 
-# ---- masks -------------------------------------------------------------------------------------------------------
-
-
-def _mask(mask: Any, op: str) -> Any:
-    require_tensor(mask, op, "mask")
-    if mask._data.dtype != np.bool_:
-        raise DTypeError(f"{op} expects mask to be a bool tensor, got {mask._data.dtype}")
-    return mask
-
-
-def masked_fill(input: Any, mask: Any, value: Any) -> Any:
-    """`value` where mask is True, the input elsewhere."""
-    from .pointwise import where
-
-    _mask(mask, "masked_fill")
-    if isinstance(value, TensorBase):
-        if value._data.ndim:
-            raise RuntimeError("masked_fill only supports a 0-dimensional value tensor")
-        value = value.to(input.dtype)
-    else:
-        value = wrap(np.asarray(value).astype(input._data.dtype))
-    return where(mask, value, input)
-
-
-def masked_select(input: Any, mask: Any) -> Any:
-    """The elements where mask is True, as one dimension."""
-    _mask(mask, "masked_select")
-    shape = broadcast_shape(input._data.shape, mask._data.shape, "masked_select")
-    return getitem(input.expand(shape), wrap(np.broadcast_to(mask._data, shape)))
-
-
-def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
-    """The elements of `source`, in order, where mask is True; the input elsewhere."""
-    _mask(mask, "masked_scatter")
-    shape = broadcast_shape(input._data.shape, mask._data.shape, "masked_scatter")
-    full = np.broadcast_to(mask._data, shape)
-    count = int(full.sum())
-    if source._data.size < count:
-        raise RuntimeError(
-            f"masked_scatter: expected self and source to have {count} elements at least"
-        )
-    out = input.expand(shape).clone()
-    setitem(out, wrap(full), source.reshape(-1)[:count])
-    return out
-
-
-def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
-    """The indices of the elements that are not zero: (count, ndim), or one tensor a dimension."""
-    found = np.nonzero(np.atleast_1d(wide(input._data)))
-    if as_tuple:
-        return tuple(wrap(f) for f in found)
-    if input._data.ndim == 0:
-        return wrap(np.empty((len(found[0]), 0), np.int64))
-    return wrap(np.stack(found, 1).reshape(-1, input._data.ndim))
-
-
-def argwhere(input: Any) -> Any:
-    """nonzero(input)."""
-    return nonzero(input)
-
-
-def _inplace(name: str, function: Any) -> Any:
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return apply(self, name, function, *args, **kwargs)
-
-    method.__name__ = name
-    method.__doc__ = f"The in-place form of {name.rstrip('_')}()."
-    return method
-
-
-masked_fill_ = _inplace("masked_fill_", masked_fill)
-masked_scatter_ = _inplace("masked_scatter_", masked_scatter)
-scatter_ = _inplace("scatter_", scatter)
-scatter_add_ = _inplace("scatter_add_", scatter_add)
-scatter_reduce_ = _inplace("scatter_reduce_", scatter_reduce)
-index_add_ = _inplace("index_add_", index_add)
-index_copy_ = _inplace("index_copy_", index_copy)
-index_fill_ = _inplace("index_fill_", index_fill)
-index_put_ = _inplace("index_put_", index_put)
+scatter_ = in_place("scatter_", scatter)
+scatter_add_ = in_place("scatter_add_", scatter_add)
+scatter_reduce_ = in_place("scatter_reduce_", scatter_reduce)
+index_add_ = in_place("index_add_", index_add)
+index_copy_ = in_place("index_copy_", index_copy)
+index_fill_ = in_place("index_fill_", index_fill)
+index_put_ = in_place("index_put_", index_put)
 
 
 METHODS = (
     "index_select take take_along_dim gather scatter scatter_add scatter_reduce index_add index_copy index_fill "
-    "index_put masked_fill masked_select masked_scatter nonzero argwhere masked_fill_ masked_scatter_ scatter_ "
-    "scatter_add_ scatter_reduce_ index_add_ index_copy_ index_fill_ index_put_"
+    "index_put scatter_ scatter_add_ scatter_reduce_ index_add_ index_copy_ index_fill_ index_put_"
 ).split()

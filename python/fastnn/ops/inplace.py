@@ -89,6 +89,17 @@ def apply(x: Any, op: str, function: Callable[..., Any], *args: Any, **kwargs: A
     return x
 
 
+def in_place(name: str, function: Any) -> Any:
+    """The method `name` that writes function(self, …) into self."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return apply(self, name, function, *args, **kwargs)
+
+    method.__name__ = name
+    method.__doc__ = f"The in-place form of {name.rstrip('_')}()."
+    return method
+
+
 def rebase(x: Any, result: Any) -> None:
     """From now on x's history is that of `result`; where x is a view, its base's history changes with it."""
     if not result.requires_grad:

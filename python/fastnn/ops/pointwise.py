@@ -165,7 +165,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """`input` where the condition holds, else `other`; with the condition alone, nonzero(as_tuple=True)."""
     require_tensor(condition, "where", "condition")
     if input is None:
-        from .indexing import nonzero
+        from .masking import nonzero
 
         return nonzero(condition, as_tuple=True)
     mask = condition._data
