@@ -22,6 +22,34 @@ DType combine(bool has_higher, DType higher, bool has_lower, DType lower) {
   return promote(higher, lower);
 }
 
+int64_t integer_at(const TensorView& v) {
+  switch (v.dtype) {
+    case DType::i64:
+      return *v.ptr<int64_t>();
+    case DType::i32:
+      return *v.ptr<int32_t>();
+    case DType::i16:
+      return *v.ptr<int16_t>();
+    case DType::i8:
+      return *v.ptr<int8_t>();
+    default:
+      return *v.ptr<uint8_t>();
+  }
+}
+
+int64_t low_bits(int64_t value, DType type) {
+  switch (type) {
+    case DType::i32:
+      return static_cast<int32_t>(value);
+    case DType::i16:
+      return static_cast<int16_t>(value);
+    case DType::i8:
+      return static_cast<int8_t>(value);
+    default:
+      return static_cast<uint8_t>(value);
+  }
+}
+
 }  // namespace
 
 void Operands::add(py::handle value, const char* op, const char* name) {
@@ -72,6 +100,17 @@ DType Operands::result_type(int first, DType real) const {
   }
   const DType arrays = combine(has[0], type[0], has[1], type[1]);
   return combine(has[0] || has[1], arrays, has[2], type[2]);
+}
+
+void Operands::wrap_integers(DType type) {
+  if (is_float(type) || type == DType::b8 || type == DType::i64) return;
+  for (int k = 0; k < count_; ++k) {
+    TensorView& v = views_[k];
+    if (v.ndim || v.device || v.dtype == type) continue;
+    numbers_[k].integer = low_bits(integer_at(v), type);
+    v.data = &numbers_[k].integer;
+    v.dtype = DType::i64;
+  }
 }
 
 int Operands::device() const {

@@ -19,6 +19,8 @@ class Operands {
   // before numbers.
   // `real` is the dtype of a Python float.
   DType result_type(int first = 0, DType real = DType::f32) const;
+  // Numbers and 0-d arrays beside narrower integers: only the low bits count, as in PyTorch.
+  void wrap_integers(DType type);
   // A new array of the broadcast shape, in the memory order of the first operand that has all of
   // it.
   NewArray result(DType dtype, const char* op) const;

@@ -135,7 +135,9 @@ py::object binary(int id, const CallArgs& call) {
         fail(ErrorKind::runtime,
              "Subtraction, the `-` operator, with a bool tensor is not supported. Use the `^` or "
              "`logical_xor()` operator instead.");
-  const NewArray out = map_new(op, in, promoted_type(in, id));
+  const DType type = promoted_type(in, id);
+  in.wrap_integers(type);
+  const NewArray out = map_new(op, in, type);
   py::object result = wrap_array(out.array);
   if (call.self->state != Py_None && grad_enabled() && (a.wants_grad() || b.wants_grad()))
     record_binary(id, call.self->state, result, a, b, in, out.view);

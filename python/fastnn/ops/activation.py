@@ -14,7 +14,7 @@ from ..autograd.node import OUTPUT, Node, record, state, wants_grad
 from . import inplace as _inplace
 from ._narrow import in_float32
 from ._util import normalize_dim, require_float, require_tensor, wrap
-from .pointwise import where, zero_like_number
+from .pointwise import clamp, where, zero_like_number
 
 
 def _zero(g: Any) -> Any:
@@ -91,13 +91,30 @@ def _apply(name: str, input: Any, inplace_: bool = False, *p: float) -> Any:
 
 
 def relu(input: Any, inplace: bool = False) -> Any:
-    """``max(input, 0)``; NaN stays."""
-    return _apply("relu", input, True) if inplace else _relu(input)
+    """``max(input, 0)``; NaN stays. Of integers too."""
+    if inplace:
+        return _inplace.apply(input, "relu_", relu)
+    try:
+        return _relu(input)
+    except DTypeError:
+        return _clamped_integers(input, "relu", 0, None)
+
+
+def _clamped_integers(input: Any, op: str, low: int, high: int | None) -> Any:
+    """relu() and relu6() of integers."""
+    if input._data.dtype.kind not in "iu":
+        raise DTypeError(f"{op}: Boolean inputs not supported for {op}")
+    return clamp(input, low, high)
 
 
 def relu6(input: Any, inplace: bool = False) -> Any:
-    """``min(max(input, 0), 6)``."""
-    return _apply("relu6", input, inplace)
+    """``min(max(input, 0), 6)``. Of integers too."""
+    if inplace:
+        return _inplace.apply(input, "relu6_", relu6)
+    try:
+        return _apply("relu6", input)
+    except DTypeError:
+        return _clamped_integers(input, "relu6", 0, 6)
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:

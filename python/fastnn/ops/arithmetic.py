@@ -12,6 +12,7 @@ from .. import _core, dtypes
 from .._errors import DTypeError
 from ..autograd.node import Node
 from . import inplace
+from ._integers import stored
 from ._util import TensorBase, as_tensor_operand, require_tensor, require_tensors, store, wrap
 
 _NUMBERS = (int, float, bool)
@@ -157,24 +158,20 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = 
     if rounding_mode == "floor":
         return floor_divide(input, other)
     if rounding_mode == "trunc":
-        d = dtypes.result_type(input, other)
-        return _true_div(input, other).trunc().to(d)
+        if dtypes.result_type(input, other).is_floating_point:
+            return _true_div(input, other).trunc()
+        return _trunc_divide(input, other)
     raise RuntimeError(
         "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
         f"'{rounding_mode}'"
     )
 
 
-_floor_divide = _binary("floor_divide")
-
-
-def floor_divide(input: Any, other: Any) -> Any:
-    """``floor(input / other)`` in the promoted dtype (integer division for integers)."""
-    if not dtypes.result_type(input, other).is_floating_point:
-        divisor = other._data if isinstance(other, TensorBase) else np.asarray(other)
-        if not divisor.all():
-            raise RuntimeError("ZeroDivisionError: floor_divide of integers by zero")
-    return _floor_divide(input, other)
+_trunc_divide = _binary("trunc_divide")
+floor_divide = _binary(
+    "floor_divide",
+    doc="``floor(input / other)`` in the promoted dtype (integer division for integers).",
+)
 
 
 _power = _binary("pow", _pow_backward, "inputs")
@@ -182,13 +179,14 @@ _power = _binary("pow", _pow_backward, "inputs")
 
 def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
     """``input ** exponent``. RuntimeError for integers to a negative whole number: cast to float."""
-    if isinstance(exponent, int) and exponent < 0 and isinstance(input, TensorBase):
+    if isinstance(exponent, int) and not 0 <= exponent < 128 and isinstance(input, TensorBase):
         d = input._data.dtype
-        if d.kind in "iub":
+        if d.kind in "iub" and exponent < 0:
             raise RuntimeError(
                 f"pow: Integers to negative integer powers are not allowed, got {d} to the power "
                 f"{exponent}; use .float() first"
             )
+        stored(exponent, d, "pow")
     return _power(input, exponent, out=out)
 
 
@@ -226,6 +224,7 @@ def fmin(input: Any, other: Any) -> Any:
 
 def hypot(input: Any, other: Any) -> Any:
     """``sqrt(input**2 + other**2)``."""
+    require_tensors("hypot", input=input, other=other)
     return (input * input + other * other).sqrt()
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from .. import _core, dtypes
 from .._errors import DTypeError
 from . import transfer
+from ._integers import stored
 from ._util import TensorBase, cast, check_bytes, require_tensor, shape_args, wrap
 
 
@@ -156,7 +157,7 @@ def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool 
 def _fill(a: np.ndarray, value: Any, op: str) -> None:
     if not isinstance(value, (bool, int, float, np.number, np.bool_)):
         raise TypeError(f"{op}: fill_value must be a number, got {type(value).__name__}")
-    a.fill(value)
+    a.fill(stored(value, a.dtype, op))
 
 
 def full(

@@ -10,6 +10,7 @@ import numpy as np
 from .. import _core, dtypes
 from .._errors import ShapeError
 from ..autograd.node import Node, record, state, wants_grad
+from ._integers import stored
 from ._util import TensorBase, cast, wrap
 from .views import replay
 
@@ -184,9 +185,8 @@ def fill_(self: Any, value: Any) -> Any:
     d = dtypes.of_array(self._data)
     if d.category == 1 and isinstance(value, float) and value != value:
         raise ValueError(f"fill_: cannot store {value} in a tensor of {d}")
-    self._data.fill(np.asarray(value).astype(d.numpy)) if d in dtypes.NARROW else self._data.fill(
-        value
-    )
+    value = stored(value, d.numpy, "fill_")
+    self._data.fill(np.asarray(value).astype(d.numpy) if d in dtypes.NARROW else value)
     bump(self)
     if wants_grad(self):
         rebase(self, _constant(self, self))

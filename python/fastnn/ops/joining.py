@@ -73,8 +73,9 @@ def stack(tensors: Sequence[Any], dim: int = 0, *, out: Any = None) -> Any:
     tensors = tuple(tensors)
     if not tensors:
         raise RuntimeError("stack expects a non-empty TensorList")
-    first = tensors[0]._data.shape
+    first = require_tensor(tensors[0], "stack", "tensors")._data.shape
     for i, t in enumerate(tensors):
+        require_tensor(t, "stack", "tensors")
         if t._data.shape != first:
             raise ShapeError(
                 f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and "

@@ -90,6 +90,7 @@ matmul = _core.make_matmul(_matmul_backward, _matmul_of_any_rank)
 
 def mv(input: Any, vec: Any) -> Any:
     """Matrix times vector."""
+    require_tensors("mv", input=input, vec=vec)
     if input._data.ndim != 2 or vec._data.ndim != 1:
         raise ShapeError(
             f"mv: vector + matrix @ vector expected, got {vec._data.ndim}D and {input._data.ndim}D"
@@ -99,6 +100,7 @@ def mv(input: Any, vec: Any) -> Any:
 
 def dot(input: Any, tensor: Any) -> Any:
     """The inner product of two vectors."""
+    require_tensors("dot", input=input, tensor=tensor)
     if input._data.ndim != 1 or tensor._data.ndim != 1:
         raise ShapeError(
             f"dot: 1D tensors expected, but got {input._data.ndim}D and {tensor._data.ndim}D tensors"
@@ -113,6 +115,7 @@ def dot(input: Any, tensor: Any) -> Any:
 
 def outer(input: Any, vec2: Any) -> Any:
     """The outer product of two vectors."""
+    require_tensors("outer", input=input, vec2=vec2)
     if input._data.ndim != 1 or vec2._data.ndim != 1:
         raise ShapeError("outer: expected two 1D tensors")
     return input.unsqueeze(1) * vec2.unsqueeze(0)
@@ -163,6 +166,7 @@ def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 
 
 def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
     """Contracts the last `dims` dimensions of a with the first of b, or the two given lists."""
+    require_tensors("tensordot", a=a, b=b)
     n, m = a._data.ndim, b._data.ndim
     if isinstance(dims, int):
         over_a, over_b = list(range(n - dims, n)), list(range(dims))
@@ -325,18 +329,18 @@ def addmm_(self: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) ->
 
 def trace(input: Any) -> Any:
     """The sum of the diagonal of a matrix."""
-    if input._data.ndim != 2:
+    if require_tensor(input, "trace")._data.ndim != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input._data.ndim}")
     return input.diagonal().sum()
 
 
 def cdist(x1: Any, x2: Any, p: float = 2.0) -> Any:
     """Distances between all rows of x1 (…, P, M) and of x2 (…, R, M): (…, P, R)."""
-    if require_tensor(x1, "cdist", "x1")._data.ndim < 2 or (
-        require_tensor(x2, "cdist", "x2")._data.ndim < 2 or x1._data.shape[-1] != x2._data.shape[-1]
-    ):
+    require_tensors("cdist", x1=x1, x2=x2)
+    a, b = x1._data, x2._data
+    if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-1]:
         raise ShapeError(
-            f"cdist: expected (…, P, M) and (…, R, M), got shapes {x1._data.shape} and {x2._data.shape}"
+            f"cdist: expected (…, P, M) and (…, R, M), got shapes {a.shape} and {b.shape}"
         )
     if not p >= 0:
         raise ValueError(f"cdist: p must be non-negative, got {p}")

@@ -12,6 +12,7 @@ from .. import _core, dtypes
 from .._errors import DTypeError
 from ..autograd.node import Node, record, wants_grad
 from . import inplace
+from ._integers import stored
 from ._util import TensorBase, as_tensor_operand, cast, require_tensor, wide, wrap
 from .arithmetic import reduce_to
 
@@ -120,7 +121,11 @@ def nan_to_num(
 
 def logit(input: Any, eps: float | None = None) -> Any:
     """``log(x / (1 - x))``, with x first clamped to [eps, 1 - eps] when eps is given."""
-    x = input if eps is None else clamp(input, eps, 1 - eps)
+    x = require_tensor(input, "logit")
+    if x._data.dtype.kind in "iub":
+        x = x.to(dtypes.get_default_dtype())
+    if eps is not None:
+        x = clamp(x, eps, 1 - eps)
     return (x / (1.0 - x)).log()
 
 
@@ -208,6 +213,7 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
         return out if max is None else minimum(out, as_tensor_operand(max, "clamp", "max"))
     d = dtypes.result_type(*[v for v in (input, min, max) if v is not None]).numpy
     x = cast(input._data, d)
+    min, max = stored(min, d, "clamp"), stored(max, d, "clamp")
     out = wrap(_core.clamp(x, min, max))
     if wants_grad(input):
         record(out, _clamp_backward, (input,), (input,), (min, max))

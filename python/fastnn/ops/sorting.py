@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -96,7 +97,9 @@ def _one(input: Any, d: int, index: np.ndarray, keepdim: bool, result: Any) -> A
 def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     """The median (the lower of two) of all elements; or along `dim`, with indices. NaN wins."""
     if dim is None:
-        flat = input.reshape(-1)
+        flat = require_tensor(input, "median").reshape(-1)
+        if not flat._data.size and flat._data.dtype.kind not in "iub":
+            return flat.sum() * math.nan
         return _median(flat, 0, False)[0]
     d = normalize_dim(dim, input._data.ndim, "median")
     if input._data.ndim == 0:
@@ -207,8 +210,15 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
             "bincount: only 1-D tensors of non-negative integers are supported, got shape "
             f"{a.shape} of {a.dtype}"
         )
-    w = None if weights is None else weights._data
-    return wrap(np.bincount(a, w, minlength))
+    if weights is None:
+        return wrap(np.bincount(a, None, minlength))
+    w = require_tensor(weights, "bincount", "weights")._data
+    if w.shape != a.shape:
+        raise ShapeError(
+            f"bincount: weights should be 1-d and have the same length as input, got {w.shape} and {a.shape}"
+        )
+    sums = np.bincount(a, w.astype(np.float64), minlength)
+    return wrap(sums.astype(np.float32) if w.dtype == np.float32 else sums)
 
 
 def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
