@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "../csrc/cpu/conv_shape.h"
+#include "common/mma_gemm.h"
 #include "common/tile_gemm.h"
 #include "fastnn/ops/conv.h"
 #include "ops.h"
@@ -51,13 +52,11 @@ ImageMap image_map(const Correlation& c) {
 
 struct Product {
   int64_t m, n, k;
-  int tile;
-  TileShape shape;
+  Cut cut;
 };
 
 Product product(int64_t m, int64_t n, int64_t k, const Correlation& c) {
-  const int tile = tile_size(m, n, c.dtype);
-  return {m, n, k, tile, tile_shape(m, n, k, c.groups, tile)};
+  return {m, n, k, cut_product(m, n, k, c.groups, c.dtype)};
 }
 // Filters by pixels, summed over taps.
 Product correlate_product(const Correlation& c) {
@@ -90,6 +89,17 @@ Epilogue epilogue(void* data, DType dtype, int64_t row_stride, const Digits& col
   return out;
 }
 
+// 16-bit types on tensor cores, the others on CUDA cores.
+template <class A, class B>
+void launch_product(const char* name, const A& a, const B& b, const Product& p, const Batch& batch,
+                    int64_t groups, const Epilogue& out, void* scratch, Stream stream) {
+  if constexpr (sizeof(typename A::Element) == 2)
+    launch_mma_gemm(name, GatheredChunks<A>{a}, GatheredChunks<B>{b}, p.cut, batch, groups, out,
+                    scratch, stream);
+  else
+    launch_tile_gemm(name, a, b, p.cut, batch, groups, out, scratch, stream);
+}
+
 void correlate(const Correlation& c, void* scratch, Stream stream) {
   const Product p = correlate_product(c);
   if (p.m * p.n == 0) return;
@@ -106,7 +116,7 @@ void correlate(const Correlation& c, void* scratch, Stream stream) {
     // Neighbouring pixels lie side by side, or neighbouring channels do, which k counts last.
     const ImageOperand<T, true> image{reinterpret_cast<const T*>(c.image.data), image_map(c),
                                       false};
-    launch_tiles("conv", weight, image, p.shape, batch, c.groups, out, p.tile, scratch, stream);
+    launch_product("conv", weight, image, p, batch, c.groups, out, scratch, stream);
   });
 }
 
@@ -121,19 +131,16 @@ void correlate_weight(const Correlation& c, void* scratch, Stream stream) {
                                  pixel_digits(c), true};
     const ImageOperand<T, false> image{reinterpret_cast<const T*>(c.image.data), image_map(c),
                                        true};
-    launch_tiles("conv_backward_weight", result, image, p.shape, batch, c.groups, out, p.tile,
-                 scratch, stream);
+    launch_product("conv_backward_weight", result, image, p, batch, c.groups, out, scratch, stream);
   });
 }
 
 size_t product_bytes(const Product& p, const Correlation& c) {
-  return c.dtype == DType::f64 ? split_bytes<double>(p.shape, c.groups)
-                               : split_bytes<float>(p.shape, c.groups);
+  return split_bytes(p.cut.shape, c.groups, c.dtype);
 }
 
 void check_product(const Product& p, const Correlation& c) {
-  if (std::max({p.m, p.n, p.k}) >= int64_t{1} << 30 || p.m > 65535 * int64_t{p.tile} ||
-      c.groups * p.shape.splits > 65535)
+  if (too_large(p.cut, p.m, p.n, p.k, c.groups))
     fail(ErrorKind::unsupported, "conv: the product of ", p.m, " x ", p.n, " x ", p.k, " in ",
          c.groups, " groups is more than one launch takes on CUDA; cut the batch into parts");
 }

@@ -1,6 +1,7 @@
 // Matrix products on views: batch axes, which operand is which, the path.
 #include <algorithm>
 
+#include "common/mma_gemm.h"
 #include "common/tile_gemm.h"
 #include "fastnn/ops/gemm.h"
 #include "ops.h"
@@ -17,8 +18,7 @@ struct Problem {
   int64_t m, n, k, batches;
   Batch batch;
   Epilogue out;
-  int tile;
-  TileShape shape;
+  Cut cut;
 };
 
 int64_t stride_from_end(const TensorView& v, int axis) {  // 1: columns, 2: rows
@@ -65,8 +65,7 @@ Problem make_problem(const GemmParams& params, const TensorView* v) {
   out.alpha = params.alpha;
   out.beta = params.beta;
   out.activation = params.activation;
-  p.tile = tile_size(p.m, p.n, a.dtype);
-  p.shape = tile_shape(p.m, p.n, p.k, p.batches, p.tile);
+  p.cut = cut_product(p.m, p.n, p.k, p.batches, a.dtype);
   return p;
 }
 
@@ -77,19 +76,34 @@ DenseOperand<T> operand(const TensorView& v, bool lanes_are_rows) {
   return {v.ptr<const T>(), lane, k, std::llabs(k) < std::llabs(lane)};
 }
 
+// For tensor cores. Whole chunks are copied where every chunk of every batch is aligned; where not,
+// element by element to the same places: the same bits either way.
+template <class T, class Body>
+void with_chunks(const DenseOperand<T>& o, int64_t lanes, int64_t k, const Batch& batch,
+                 const int64_t* batch_stride, Body body) {
+  const bool k_whole = o.k_stride == 1 || k == 1, lanes_whole = o.lane_stride == 1 || lanes == 1;
+  const bool k_fast = k_whole != lanes_whole ? k_whole : k_whole ? k >= lanes : o.k_fast;
+  int64_t gaps = k_fast ? o.lane_stride : o.k_stride;
+  for (int d = 0; d < batch.axes; ++d) gaps |= batch_stride[d];
+  const bool whole = (k_fast ? k_whole : lanes_whole) && gaps % kChunk == 0 &&
+                     reinterpret_cast<uintptr_t>(o.data) % 16 == 0;
+  if (k_fast)
+    body(DenseChunks<T, true>{o.data, o.lane_stride, o.k_stride, whole});
+  else
+    body(DenseChunks<T, false>{o.data, o.lane_stride, o.k_stride, whole});
+}
+
 void check(const GemmParams& params, const TensorView* v) {
   fastnn::gemm_forward.check(params, v);
   const Problem p = make_problem(params, v);
-  if (std::max({p.m, p.n, p.k}) >= int64_t{1} << 30 || p.m > 65535 * int64_t{p.tile} ||
-      p.batches * p.shape.splits > 65535)
+  if (too_large(p.cut, p.m, p.n, p.k, p.batches))
     fail(ErrorKind::unsupported, "matmul: sizes ", p.m, " x ", p.n, " x ", p.k, " in ", p.batches,
          " batches are more than one launch takes on CUDA; cut them into parts");
 }
 
 size_t workspace(const GemmParams& params, const TensorView* v) {
   const Problem p = make_problem(params, v);
-  return v[kA].dtype == DType::f64 ? split_bytes<double>(p.shape, p.batches)
-                                   : split_bytes<float>(p.shape, p.batches);
+  return split_bytes(p.cut.shape, p.batches, v[kA].dtype);
 }
 
 void run(const GemmParams& params, const TensorView* v, void* scratch, Stream stream) {
@@ -99,7 +113,15 @@ void run(const GemmParams& params, const TensorView* v, void* scratch, Stream st
     using T = decltype(tag);
     const auto a = operand<T>(v[p.swapped ? kB : kA], !p.swapped);
     const auto b = operand<T>(v[p.swapped ? kA : kB], p.swapped);
-    launch_tiles("gemm", a, b, p.shape, p.batch, p.batches, p.out, p.tile, scratch, stream);
+    if constexpr (sizeof(T) == 2)
+      with_chunks(a, p.m, p.k, p.batch, p.batch.a, [&](const auto& chunks_a) {
+        with_chunks(b, p.n, p.k, p.batch, p.batch.b, [&](const auto& chunks_b) {
+          launch_mma_gemm("gemm", chunks_a, chunks_b, p.cut, p.batch, p.batches, p.out, scratch,
+                          stream);
+        });
+      });
+    else
+      launch_tile_gemm("gemm", a, b, p.cut, p.batch, p.batches, p.out, scratch, stream);
   });
 }
 

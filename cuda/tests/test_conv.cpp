@@ -64,4 +64,8 @@ void test_conv() {
   one(DType::f32, {3, 4, 5, 5}, {2, 4, 1, 1}, params(3, 0, 1, 1), Layout::channels_last, false);
   one(DType::f32, {2, 70, 6, 6}, {3, 70, 3, 3}, params(1, 1, 1, 1), Layout::contiguous,
       true);  // split
+  for (DType t : {DType::bf16, DType::f16}) {
+    one(t, {2, 70, 6, 6}, {3, 70, 3, 3}, relu, Layout::channels_last, true);
+    one(t, {1, 3, 66, 126}, {66, 3, 1, 1}, params(1, 0, 1, 1), Layout::contiguous, true);  // large
+  }
 }
