@@ -1,8 +1,8 @@
 """One backend in a process: reads requests from stdin, one JSON a line, and answers with times.
 
 {"threads": n} sets the thread count. {"probe": true} measures the machine. {"group": g, "case": name} times a case: the
-best seconds a call of one short sample, and, from fastnn, the peak FLOP/s at that moment. With "memory": true it answers
-with the bytes by which the process grows at most in a few calls.
+best seconds a call of one short sample, and, from fastnn, the peak FLOP/s of runs as long as a call, sampled alike. With
+"memory": true it answers with the bytes by which the process grows at most in a few calls.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def main() -> None:
                         built[key] = peers.finish(case.build(t))
                     answer = {"seconds": sample(built[key])}
                     if sys.argv[1] == "fastnn":
-                        answer["flops"] = t._core.peak_flops()
+                        answer["flops"] = t._core.peak_flops(answer["seconds"], SAMPLE_SECONDS)
         except Exception as e:
             answer = {"error": f"{type(e).__name__}: {e}"}
         print(json.dumps(answer), flush=True)

@@ -34,12 +34,12 @@ def _build(layer: Layer, batch: int, training: bool, t: Any) -> Step:
 
 
 def _name(network: str, layer: Layer) -> str:
-    kind = "depthwise" if layer.groups == layer.inputs else f"to {layer.outputs}"
+    kind = "depthwise" if layer.depthwise else f"to {layer.outputs}"
     name = f"{network} {layer.inputs}@{layer.size} {kind} k{layer.kernel}"
     for key, value, usual in (
         ("s", layer.stride, 1), ("d", layer.dilation, 1), ("g", layer.groups, 1), ("dims ", layer.dims, 2)
     ):  # fmt: skip
-        if value != usual and not (key == "g" and value == layer.inputs):
+        if value != usual and not (key == "g" and layer.depthwise):
             name += f" {key}{value}"
     return name + " transposed" * layer.transposed
 

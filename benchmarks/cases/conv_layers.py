@@ -29,6 +29,10 @@ class Layer:
     def weights(self) -> int:
         return self.inputs * self.outputs // self.groups * self.kernel**self.dims
 
+    @property
+    def depthwise(self) -> bool:
+        return self.groups == self.inputs > 1
+
     def flops(self, batch: int) -> float:
         positions = self.size if self.transposed else self.out_size
         return 2.0 * batch * self.weights * positions**self.dims
@@ -41,9 +45,9 @@ class Layer:
     def kind(self, training: bool) -> str:
         if self.transposed:
             return "transposed"
-        if self.groups == self.inputs:
+        if self.depthwise:
             return "depthwise"
-        plain = (self.kernel, self.stride, self.dilation, self.dims) == (3, 1, 1, 2)
+        plain = (self.kernel, self.stride, self.dilation, self.dims, self.groups) == (3, 1, 1, 2, 1)
         how = "training" if training else "forward"
         return f"conv 3x3 {how}" if plain and self.inputs >= 64 else f"conv {how}"
 

@@ -5,6 +5,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 
 #include "bindings/convert.h"
@@ -15,12 +16,15 @@ namespace fastnn {
 
 namespace {
 
-// The best of some runs of one task for each thread; `work` returns what it did.
+using Clock = std::chrono::steady_clock;
+
+// The best of some runs (and of what fits into `least` seconds) of one task for each thread; `work`
+// returns what it did.
 template <class Work>
-double best_rate(int runs, Work work) {
-  using Clock = std::chrono::steady_clock;
+double best_rate(int runs, Work work, double least = 0) {
   double best = 0;
-  for (int run = 0; run < runs; ++run) {
+  const auto end = Clock::now() + std::chrono::duration<double>(least);
+  for (int run = 0; run < runs || Clock::now() < end; ++run) {
     std::atomic<int64_t> done{0};
     const auto start = Clock::now();
     parallel_for(num_threads(), [&](int64_t task, int) { done += work(task); });
@@ -30,9 +34,10 @@ double best_rate(int runs, Work work) {
   return best;
 }
 
+constexpr int64_t kRounds = 20000;  // of multiply-adds: about 50 microseconds
+
 template <class T>
 double multiply_adds(int64_t (*kernel)(int64_t, T*)) {
-  constexpr int64_t kRounds = 20000;  // about 50 microseconds
   return best_rate(20, [&](int64_t) {
     T sink;
     return kernel(kRounds, &sink) * kRounds;
@@ -96,12 +101,21 @@ py::dict probe() {
   return d;
 }
 
-// The clock changes with load and neighbours: what the machine gives at this moment, in a
-// millisecond.
-double peak_flops() {
+// The clock changes with load, with its length, and with neighbours: the best of runs that are as
+// long as the call they are compared with, for as long as that was sampled.
+double peak_flops(double call_seconds, double sample_seconds) {
   const py::gil_scoped_release release;
   const LaunchScope scope;
-  return multiply_adds(active_probe_kernels().f32);
+  const auto kernel = active_probe_kernels().f32;
+  const int64_t times = std::max<int64_t>(1, std::llround(call_seconds / 50e-6));
+  const int runs = times > 1 ? 2 : 20;
+  return best_rate(
+      runs,
+      [&](int64_t) {
+        float sink;
+        return kernel(kRounds * times, &sink) * kRounds * times;
+      },
+      sample_seconds);
 }
 
 }  // namespace
@@ -112,8 +126,9 @@ void bind_probe(py::module_& m) {
         "bfloat16 multiply-adds in operations per second, bytes read from memory per second, and "
         "`bandwidth`: pairs of a working set (bytes for each thread) and the bytes per second "
         "of c = a + b in it.");
-  m.def("peak_flops", &peak_flops,
-        "The float32 multiply-adds of probe() alone: takes about a millisecond.");
+  m.def("peak_flops", &peak_flops, py::arg("call_seconds") = 0.0, py::arg("sample_seconds") = 0.0,
+        "The float32 multiply-adds of probe(): the best of runs of call_seconds, for "
+        "sample_seconds; without them of 20 runs of 50 microseconds.");
 }
 
 }  // namespace fastnn

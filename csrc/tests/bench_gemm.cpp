@@ -55,8 +55,8 @@ double rate(int64_t rounds, double operations, const std::function<void(int64_t)
   return operations * static_cast<double>(rounds * num_threads()) / time;
 }
 
-// Multiply-adds in registers.
-double registers(double about) {
+// Multiply-adds, half of them fed by a load.
+double multiply_adds(double about) {
   constexpr int64_t kRounds = 1000;
   const ProbeKernels& probe = active_probe_kernels();
   float sink;
@@ -105,7 +105,7 @@ struct Result {
 
 // `body` does `operations`.
 Result measure(double operations, const std::function<void()>& body) {
-  constexpr Yardstick kYardsticks[2] = {registers, resident_tiles};
+  constexpr Yardstick kYardsticks[2] = {multiply_adds, resident_tiles};
   body();
   const double once = std::max(seconds(body), 1e-7);
   const int group = std::max(1, static_cast<int>(2e-4 / once));

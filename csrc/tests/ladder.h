@@ -32,7 +32,7 @@ struct Floats {
   int64_t size;
 };
 
-// FLOP/s of one core's multiply-adds in registers, over about 20 ms.
+// FLOP/s of one core's multiply-adds, half of them fed by a load, over about 20 ms.
 inline double core_peak() {
   constexpr int64_t kRounds = 20'000'000 / 1000;
   const ProbeKernels& probe = active_probe_kernels();

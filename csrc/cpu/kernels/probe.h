@@ -8,8 +8,9 @@
 namespace fastnn {
 
 struct ProbeKernels {
-  // Runs `rounds` rounds of independent multiply-adds in registers; returns the operations of a
-  // round (a multiply-add is two). `sink` receives a value that depends on all of them.
+  // Runs `rounds` rounds of independent multiply-adds, half of them with an operand from the
+  // first-level cache; returns the operations of a round (a multiply-add is two). `sink` receives a
+  // value that depends on all of them.
   int64_t (*f32)(int64_t rounds, float* sink);
   int64_t (*f64)(int64_t rounds, double* sink);
   // Reads n floats; returns their sum.
