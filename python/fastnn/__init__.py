@@ -6,7 +6,15 @@ import importlib as _importlib
 from typing import Any as _Any
 
 from ._core import __version__
+from ._device import device
 from ._errors import DTypeError, ShapeError
+from ._memory_format import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    memory_format,
+    preserve_format,
+)
 from ._printing import set_printoptions
 from ._runtime import (
     empty_cache,
@@ -16,6 +24,7 @@ from ._runtime import (
     set_cache_limit,
     set_num_threads,
 )
+from ._size import Size
 from .dtypes import (
     bfloat16,
     can_cast,
@@ -42,16 +51,7 @@ from .dtypes import (
     uint8,
 )
 from .dtypes import bool_ as bool
-from .tensor import (
-    Size,
-    Tensor,
-    channels_last,
-    channels_last_3d,
-    contiguous_format,
-    device,
-    memory_format,
-    preserve_format,
-)
+from .tensor import Tensor
 
 from . import autograd  # isort: skip
 from .autograd import (

@@ -44,7 +44,7 @@ class Generator:
 
     @property
     def device(self) -> Any:
-        from .tensor import device
+        from ._device import device
 
         return device("cpu")
 

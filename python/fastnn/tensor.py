@@ -5,7 +5,6 @@ The fields live in C (``_core.TensorBase``); the methods are the functions of ``
 
 from __future__ import annotations
 
-import builtins
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from . import _core, autograd, dtypes
-from ._errors import DTypeError
+from ._device import device
 from ._printing import tensor_repr
+from ._size import Size
 from .autograd.node import Node, RemovableHandle
 from .ops import (
     activation,
     arithmetic,
+    conversion,
     creation,
     indexing,
     inplace,
@@ -34,48 +35,7 @@ from .ops import (
 )
 from .ops._util import TensorBase, cast, normalize_dim, require_tensor, shape_args, wrap
 
-
-class device:
-    """Where a tensor lives: ``device('cpu')``, ``device('cuda')``, ``device('cuda:1')``."""
-
-    __slots__ = ("index", "type")
-
-    def __init__(self, type: Any = "cpu", index: int | None = None) -> None:
-        kind, number = transfer.parse(type)
-        self.type = kind
-        self.index = index if number is None else number
-
-    def __str__(self) -> str:
-        return self.type if self.index is None else f"{self.type}:{self.index}"
-
-    def __repr__(self) -> str:
-        if self.index is None:
-            return f"device(type='{self.type}')"
-        return f"device(type='{self.type}', index={self.index})"
-
-    def __eq__(self, other: object) -> bool:
-        return str(self) == str(other)
-
-    def __hash__(self) -> int:
-        return hash(str(self))
-
-
 _CPU = device("cpu")
-
-
-class Size(tuple):
-    """A shape: a tuple of ints that prints as PyTorch's."""
-
-    __slots__ = ()
-
-    def numel(self) -> int:
-        n = 1
-        for s in self:
-            n *= s
-        return n
-
-    def __repr__(self) -> str:
-        return f"fastnn.Size({list(self)})"
 
 
 class Tensor(TensorBase):
@@ -148,12 +108,6 @@ class Tensor(TensorBase):
     def storage_offset(self) -> int:
         root = self if self._base is None else self._base
         return (self.data_ptr() - root.data_ptr()) // self._data.itemsize
-
-    def is_contiguous(self, memory_format: Any = None) -> bool:
-        """Whether the memory is row-major (or channels-last, when asked for that)."""
-        if memory_format is not None and memory_format.channels_last:
-            return _to_channels_last(self._data).flags.c_contiguous
-        return self._data.flags.c_contiguous
 
     def is_floating_point(self) -> bool:
         return self.dtype.is_floating_point
@@ -386,119 +340,10 @@ class Tensor(TensorBase):
     def is_inference(self) -> bool:
         return False
 
-    # ---- conversions -------------------------------------------------------------------------------------------
-
-    def to(self, *args: Any, **kwargs: Any) -> Any:
-        """To a dtype, a device, or the dtype of another tensor. Itself when nothing changes."""
-        d, memory_format, place = _to_arguments(args, kwargs)
-        out = self if place is None else transfer.move(self, place)
-        if d is not None and d.numpy != self._data.dtype:
-            out = pointwise.to_dtype(self, d)
-        elif kwargs.get("copy") and out is self:
-            out = pointwise.clone(self)
-        if memory_format is not None:
-            out = out.contiguous(memory_format=memory_format)
-        return out
-
-    def type(self, dtype: Any = None) -> Any:
-        """As to(dtype); the dtype's name without one."""
-        return f"fastnn.{self.dtype.name}" if dtype is None else self.to(dtypes.as_dtype(dtype))
-
-    def type_as(self, other: Any) -> Any:
-        return self.to(other.dtype)
-
-    def float(self) -> Any:
-        return self.to(dtypes.float32)
-
-    def double(self) -> Any:
-        return self.to(dtypes.float64)
-
-    def half(self) -> Any:
-        return self.to(dtypes.float16)
-
-    def bfloat16(self) -> Any:
-        return self.to(dtypes.bfloat16)
-
-    def int(self) -> Any:
-        return self.to(dtypes.int32)
-
-    def long(self) -> Any:
-        return self.to(dtypes.int64)
-
-    def short(self) -> Any:
-        return self.to(dtypes.int16)
-
-    def bool(self) -> Any:
-        return self.to(dtypes.bool_)
-
-    def byte(self) -> Any:
-        return self.to(dtypes.uint8)
-
-    def cpu(self) -> Any:
-        """On the CPU: itself when it is there."""
-        return transfer.move(self, ("cpu", None))
-
-    def cuda(self, device: Any = None) -> Any:
-        """On a GPU (the current one, or `device`): itself when it is there."""
-        return transfer.move(self, transfer.parse("cuda" if device is None else device))
-
-    def contiguous(self, *, memory_format: Any = None) -> Any:
-        """Itself when the memory is row-major (or channels-last, as asked), else a copy that is."""
-        if self.is_contiguous(memory_format):
-            return self
-        return pointwise.clone(self, memory_format=memory_format or contiguous_format)
-
-    def new_tensor(self, data: Any, *, dtype: Any = None, requires_grad: Any = False) -> Any:
-        return creation.tensor(
-            data, dtype=dtype or self.dtype, device=self.device, requires_grad=requires_grad
-        )
-
-    def new_empty(self, *size: Any, dtype: Any = None, **kwargs: Any) -> Any:
-        kwargs.setdefault("device", self.device)
-        return creation.empty(*size, dtype=dtype or self.dtype, **kwargs)
-
-    def new_zeros(self, *size: Any, dtype: Any = None, **kwargs: Any) -> Any:
-        kwargs.setdefault("device", self.device)
-        return creation.zeros(*size, dtype=dtype or self.dtype, **kwargs)
-
-    def new_ones(self, *size: Any, dtype: Any = None, **kwargs: Any) -> Any:
-        kwargs.setdefault("device", self.device)
-        return creation.ones(*size, dtype=dtype or self.dtype, **kwargs)
-
-    def new_full(self, size: Any, fill_value: Any, *, dtype: Any = None, **kwargs: Any) -> Any:
-        kwargs.setdefault("device", self.device)
-        return creation.full(size, fill_value, dtype=dtype or self.dtype, **kwargs)
-
     # ---- indexing ----------------------------------------------------------------------------------------------
 
     __getitem__ = indexing.getitem
     __setitem__ = indexing.setitem
-
-
-class memory_format:
-    """How the axes of an image tensor lie in memory."""
-
-    __slots__ = ("channels_last", "name")
-
-    def __init__(self, name: str, channels_last: bool) -> None:
-        self.name = name
-        self.channels_last = channels_last
-
-    def __repr__(self) -> str:
-        return f"fastnn.{self.name}"
-
-    def __reduce__(self) -> str:
-        return self.name
-
-
-contiguous_format = memory_format("contiguous_format", False)
-preserve_format = memory_format("preserve_format", False)
-channels_last = memory_format("channels_last", True)
-channels_last_3d = memory_format("channels_last_3d", True)
-
-
-def _to_channels_last(a: np.ndarray) -> np.ndarray:
-    return np.moveaxis(a, 1, -1) if a.ndim >= 3 else a
 
 
 def _metadata(node: Node) -> dict:
@@ -525,33 +370,13 @@ def _rebuild(cls: type, array: np.ndarray, requires_grad: bool) -> Any:
     return t
 
 
-def _to_arguments(args: tuple, kwargs: dict) -> tuple[Any, Any, Any]:
-    """The dtype, memory format and place that to() is asked for; None where nothing is."""
-    d, place = kwargs.get("dtype"), None
-    if kwargs.get("device") is not None:
-        place = transfer.parse(kwargs["device"])
-    for a in args:
-        if isinstance(a, TensorBase):
-            d, place = a.dtype, transfer.place_of(a._data)
-        elif isinstance(a, (str, device)):
-            place = transfer.parse(a)
-        elif isinstance(a, bool):
-            continue  # non_blocking, copy
-        elif isinstance(a, builtins.int):
-            place = transfer.parse(a)
-        elif a is not None:
-            d = a
-    unknown = set(kwargs) - {"dtype", "device", "copy", "non_blocking", "memory_format"}
-    if unknown:
-        raise TypeError(f"to() got an unexpected keyword argument '{unknown.pop()}'")
-    return None if d is None else dtypes.as_dtype(d), kwargs.get("memory_format"), place
-
-
 def _attach() -> None:
     """Gives Tensor the ops as methods: each function whose first argument is the tensor."""
     modules = (
         arithmetic,
         pointwise,
+        conversion,
+        creation,
         activation,
         reduction,
         views,
@@ -572,4 +397,4 @@ def _attach() -> None:
 
 _attach()
 _core.set_tensor_type(Tensor, views.sync_view)
-__all__ = ["DTypeError", "Size", "Tensor", "device", "memory_format"]
+__all__ = ["Size", "Tensor", "device"]

@@ -9,7 +9,8 @@ from .. import dtypes
 from ..autograd.node import RemovableHandle, no_grad
 from ..ops import transfer
 from ..ops._util import TensorBase
-from ..tensor import Tensor, _to_arguments
+from ..ops.conversion import to_arguments
+from ..tensor import Tensor
 from ._module_hooks import register, watch_inputs, watch_outputs
 from ._module_state import ModuleState
 from .parameter import Buffer, Parameter
@@ -302,7 +303,7 @@ class Module(ModuleState):
 
     def to(self, *args: Any, **kwargs: Any) -> Any:
         """Converts floating-point parameters and buffers to a dtype (and everything to a device)."""
-        d, memory_format, place = _to_arguments(args, kwargs)
+        d, memory_format, place = to_arguments(args, kwargs)
         if d is not None and not d.is_floating_point:
             raise TypeError(
                 f"nn.Module.to only accepts floating point dtypes, but got desired dtype={d}"

@@ -46,6 +46,16 @@ def normalize_dims(dims: Any, ndim: int, op: str) -> tuple[int, ...]:
     return (d,) if ndim else ()
 
 
+def dim_of(x: Any, dim: Any, op: str) -> int:
+    """normalize_dim() of a tensor's dimension; TypeError for what is no tensor."""
+    return normalize_dim(dim, require_tensor(x, op)._data.ndim, op)
+
+
+def dims_of(x: Any, dims: Any, op: str) -> tuple[int, ...]:
+    """normalize_dims() of a tensor's dimensions; TypeError for what is no tensor."""
+    return normalize_dims(dims, require_tensor(x, op)._data.ndim, op)
+
+
 def shape_args(args: Sequence[Any], op: str) -> tuple[int, ...]:
     """``f(2, 3)`` and ``f((2, 3))`` alike."""
     if len(args) == 1 and type(args[0]) is not int and not hasattr(args[0], "__index__"):

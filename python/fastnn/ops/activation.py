@@ -13,7 +13,7 @@ from .._errors import DTypeError, ShapeError
 from ..autograd.node import OUTPUT, Node, record, state, wants_grad
 from . import inplace as _inplace
 from ._narrow import in_float32
-from ._util import normalize_dim, require_float, require_tensor, wrap
+from ._util import dim_of, require_float, require_tensor, wrap
 from .pointwise import clamp, where, zero_like_number
 
 
@@ -332,7 +332,7 @@ def rrelu(
 
 def glu(input: Any, dim: int = -1) -> Any:
     """``a * sigmoid(b)`` for the two halves a, b of `dim` (Dauphin et al., 2016)."""
-    d = normalize_dim(dim, require_tensor(input, "glu")._data.ndim, "glu")
+    d = dim_of(input, dim, "glu")
     if input._data.shape[d] % 2:
         raise RuntimeError(
             f"glu: Halving dimension must be even, but dimension {d} is size {input._data.shape[d]}"
@@ -367,11 +367,11 @@ def _log_softmax_backward(node: Node, g: Any) -> Any:
 
 def _soft(name: str, kernel: Any, backward: Any, input: Any, dim: Any, dtype: Any) -> Any:
     if dtype is not None:
-        input = input.to(dtype)
+        input = require_tensor(input, name).to(dtype)
     require_float(input, name)
     if dim is None:
         dim = 0 if input._data.ndim in (0, 1, 3) else 1
-    d = normalize_dim(dim, input._data.ndim, name)
+    d = dim_of(input, dim, name)
     if input._data.ndim == 0:
         return _soft(name, kernel, backward, input.reshape(1), 0, None).reshape(())
     result = wrap(kernel(input._data, d))
@@ -392,7 +392,7 @@ def log_softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype:
 
 def softmin(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """``softmax(-x)``."""
-    return softmax(-input, dim, _stacklevel, dtype)
+    return softmax(-require_float(input, "softmin"), dim, _stacklevel, dtype)
 
 
 def gumbel_softmax(
@@ -401,7 +401,7 @@ def gumbel_softmax(
     """A sample of the Gumbel-softmax distribution (Jang et al., 2016); one-hot, with the soft gradient, if `hard`."""
     from .random import rand_like
 
-    uniform = rand_like(logits)
+    uniform = rand_like(require_float(logits, "gumbel_softmax", "logits"))
     gumbels = -(-(uniform.clamp_min(np.finfo(np.float32).tiny).log())).log()
     soft = softmax((logits + gumbels) / tau, dim)
     if not hard:

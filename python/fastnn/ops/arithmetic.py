@@ -245,6 +245,8 @@ logical_xor = _binary("logical_xor", doc="Elementwise ``xor``.")
 
 def _integers_only(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def op(input: Any, other: Any) -> Any:
+        for x, argument in ((input, "input"), (other, "other")):
+            as_tensor_operand(x, name, argument)
         d = dtypes.result_type(input, other)
         if d.is_floating_point:
             raise RuntimeError(f"{name} is not implemented for {d}; it takes bools and integers")
@@ -383,7 +385,7 @@ def logical_not(input: Any) -> Any:
 
 def bitwise_not(input: Any) -> Any:
     """Elementwise ``~`` of bools and integers."""
-    if input._data.dtype.kind not in "iub":
+    if require_tensor(input, "bitwise_not")._data.dtype.kind not in "iub":
         raise RuntimeError(f"bitwise_not is not implemented for {input._data.dtype}")
     return wrap(np.asarray(np.invert(input._data)))
 

@@ -301,12 +301,14 @@ def logspace(
 
 def tril_indices(row: int, col: int, offset: int = 0) -> Any:
     """The (2, n) indices of the lower triangle."""
-    return wrap(np.stack(np.tril_indices(row, offset, col)).astype(np.int64))
+    rows, cols, k = shape_args((row, col, offset), "tril_indices")
+    return wrap(np.stack(np.tril_indices(rows, k, cols)).astype(np.int64))
 
 
 def triu_indices(row: int, col: int, offset: int = 0) -> Any:
     """The (2, n) indices of the upper triangle."""
-    return wrap(np.stack(np.triu_indices(row, offset, col)).astype(np.int64))
+    rows, cols, k = shape_args((row, col, offset), "triu_indices")
+    return wrap(np.stack(np.triu_indices(rows, k, cols)).astype(np.int64))
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
@@ -329,3 +331,34 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     out = np.zeros((*a.shape, num_classes), np.int64)
     np.put_along_axis(out, a[..., None].astype(np.int64), 1, -1)
     return wrap(out)
+
+
+# ---- methods: as a given tensor is -------------------------------------------------------------------------------
+
+
+def new_tensor(self: Any, data: Any, *, dtype: Any = None, requires_grad: Any = False) -> Any:
+    """tensor() with the dtype and device of `self`."""
+    return tensor(data, dtype=dtype or self.dtype, device=self.device, requires_grad=requires_grad)
+
+
+def new_empty(self: Any, *size: Any, dtype: Any = None, **kwargs: Any) -> Any:
+    """empty() with the dtype and device of `self`."""
+    return empty(*size, dtype=dtype or self.dtype, **{"device": self.device, **kwargs})
+
+
+def new_zeros(self: Any, *size: Any, dtype: Any = None, **kwargs: Any) -> Any:
+    """zeros() with the dtype and device of `self`."""
+    return zeros(*size, dtype=dtype or self.dtype, **{"device": self.device, **kwargs})
+
+
+def new_ones(self: Any, *size: Any, dtype: Any = None, **kwargs: Any) -> Any:
+    """ones() with the dtype and device of `self`."""
+    return ones(*size, dtype=dtype or self.dtype, **{"device": self.device, **kwargs})
+
+
+def new_full(self: Any, size: Any, fill_value: Any, *, dtype: Any = None, **kwargs: Any) -> Any:
+    """full() with the dtype and device of `self`."""
+    return full(size, fill_value, dtype=dtype or self.dtype, **{"device": self.device, **kwargs})
+
+
+METHODS = "new_tensor new_empty new_zeros new_ones new_full".split()

@@ -83,7 +83,7 @@ def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
 def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
     """Zeroes whole channels of (N, C, H, W); the second axis of (N, C, L) counts as channels too,
     as in PyTorch."""
-    if input._data.ndim == 3:
+    if require_float(input, "dropout2d")._data.ndim == 3:
         return _feature_dropout(input, p, training, inplace, "dropout2d", (0, 3))
     return _feature_dropout(input, p, training, inplace, "dropout2d", (0, 4))
 

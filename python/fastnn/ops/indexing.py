@@ -6,16 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core
+from .. import _core, dtypes
 from .._errors import DTypeError, ShapeError
 from ..autograd.node import Node, record, wants_grad
 from ._util import (
     TensorBase,
     cast,
     check_index_range,
+    dim_of,
     index_array,
     normalize_dim,
     require_tensor,
+    require_tensors,
     wide,
     wrap,
 )
@@ -179,10 +181,20 @@ def _without_leading_ones(value: Any, ndim: int) -> Any:
     return value
 
 
+def _assignable(value: Any) -> Any:
+    """A tensor of a number, an array or nested lists of numbers."""
+    a = np.asarray(value)
+    if a.dtype.kind not in "iubf" and a.dtype not in dtypes.NARROW_NUMPY:
+        raise TypeError(
+            f"setitem: value must be a Tensor, a number or numbers in lists, got {type(value).__name__}"
+        )
+    return wrap(a)
+
+
 def _setitem_any(self: Any, index: Any, value: Any) -> None:
     key, basic = _key(index, self._data.shape)
     if not isinstance(value, TensorBase):
-        value = wrap(np.asarray(value))
+        value = _assignable(value)
     if basic and (wants_grad(self, value) or not isinstance(self._data, np.ndarray)):
         window = getitem(self, key)
         copy_(window, _without_leading_ones(value, window._data.ndim))
@@ -231,7 +243,7 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
     i = index_array(index, "index_select")
     if i.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector")
-    d = normalize_dim(dim, input._data.ndim, "index_select")
+    d = dim_of(input, dim, "index_select")
     check_index_range(i, input._data.shape[d] if input._data.ndim else 1, "index_select")
     if input._data.ndim == 0:
         return input.clone()
@@ -240,14 +252,15 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
 
 def take(input: Any, index: Any) -> Any:
     """The elements at `index` of the input seen as one dimension."""
-    return getitem(input.reshape(-1), index)
+    return getitem(require_tensor(input, "take").reshape(-1), index)
 
 
 def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     """gather() with broadcasting; over the flat input when `dim` is None."""
+    require_tensors("take_along_dim", input=input, indices=indices)
     if dim is None:
         return gather(input.reshape(-1), 0, indices.reshape(-1))
-    d = normalize_dim(dim, input._data.ndim, "take_along_dim")
+    d = dim_of(input, dim, "take_along_dim")
     a, b = list(input._data.shape), list(indices._data.shape)
     common = list(
         np.broadcast_shapes(tuple(a[:d] + [1] + a[d + 1 :]), tuple(b[:d] + [1] + b[d + 1 :]))
@@ -298,12 +311,13 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
 
 def scatter(input: Any, dim: int, index: Any, src: Any, *, reduce: str | None = None) -> Any:
     """A copy of input with ``out[index[i][j]][j] = src[i][j]`` (for dim 0)."""
+    require_tensor(input, "scatter")
     if reduce is not None:
         if reduce not in ("add", "multiply"):
             raise RuntimeError("reduce argument must be either add or multiply.")
         return scatter_reduce(input, dim, index, src, {"add": "sum", "multiply": "prod"}[reduce])
     i = index_array(index, "scatter")
-    d = normalize_dim(dim, input._data.ndim, "scatter")
+    d = dim_of(input, dim, "scatter")
     _check_gather(input._data.shape, d, i, "scatter")
     check_index_range(i, input._data.shape[d] if input._data.ndim else 1, "scatter")
     key = _gather_key(d, i)
@@ -323,7 +337,8 @@ def scatter(input: Any, dim: int, index: Any, src: Any, *, reduce: str | None = 
 def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
     """A copy of input with ``out[index[i][j]][j] += src[i][j]`` (for dim 0)."""
     i = index_array(index, "scatter_add")
-    d = normalize_dim(dim, input._data.ndim, "scatter_add")
+    d = dim_of(input, dim, "scatter_add")
+    require_tensor(src, "scatter_add", "src")
     _check_gather(input._data.shape, d, i, "scatter_add")
     _check_gather(src._data.shape, d, i, "scatter_add (src)", skip_dim=False)
     check_index_range(i, input._data.shape[d] if input._data.ndim else 1, "scatter_add")
@@ -336,7 +351,7 @@ def scatter_reduce(
 ) -> Any:
     """scatter with a reduction: sum, prod, mean, amax or amin (gradients for sum and mean)."""
     i = index_array(index, "scatter_reduce")
-    d = normalize_dim(dim, input._data.ndim, "scatter_reduce")
+    d = dim_of(input, dim, "scatter_reduce")
     check_index_range(i, input._data.shape[d], "scatter_reduce")
     if not isinstance(src, TensorBase):
         src = wrap(np.full(i.shape, src, input._data.dtype))
@@ -369,7 +384,8 @@ _NEUTRAL = {"sum": 0, "mean": 0, "prod": 1, "amax": -np.inf, "amin": np.inf}
 def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1) -> Any:
     """A copy of input with ``out[index[i]] += alpha * source[i]`` along `dim`."""
     i = index_array(index, "index_add")
-    d = normalize_dim(dim, input._data.ndim, "index_add")
+    d = dim_of(input, dim, "index_add")
+    require_tensor(source, "index_add", "source")
     check_index_range(i, input._data.shape[d], "index_add")
     key = (slice(None),) * d + (i,)
     if alpha != 1:
@@ -380,7 +396,7 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1
 def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
     """A copy of input with the slices at `index` replaced by those of `source`."""
     i = index_array(index, "index_copy")
-    d = normalize_dim(dim, input._data.ndim, "index_copy")
+    d = dim_of(input, dim, "index_copy")
     check_index_range(i, input._data.shape[d], "index_copy")
     out = input.clone()
     setitem(out, (slice(None),) * d + (i,), source)
@@ -390,7 +406,7 @@ def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
 def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
     """A copy of input with the slices at `index` filled with a number."""
     i = index_array(index, "index_fill")
-    d = normalize_dim(dim, input._data.ndim, "index_fill")
+    d = dim_of(input, dim, "index_fill")
     check_index_range(i, input._data.shape[d], "index_fill")
     out = input.clone()
     setitem(out, (slice(None),) * d + (i,), value)
@@ -403,6 +419,7 @@ def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -
         raise TypeError(
             f"index_put: indices must be a tuple of Tensors, got {type(indices).__name__}"
         )
+    require_tensors("index_put", input=input, values=values)
     key = tuple(require_tensor(t, "index_put", "indices")._data for t in indices)
     if accumulate:
         target = input._data[key].shape

@@ -11,7 +11,7 @@ from .. import _core, dtypes
 from .._errors import ShapeError
 from ..autograd.node import Node, record, state, wants_grad
 from ._integers import stored
-from ._util import TensorBase, cast, wrap
+from ._util import TensorBase, as_tensor_operand, cast, require_tensor, wrap
 from .views import replay
 
 
@@ -67,7 +67,7 @@ def check_result(x: Any, shape: tuple, d: np.dtype, op: str) -> None:
 
 def apply(x: Any, op: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """``x.op_(…)`` for any out-of-place `function(x, …)`."""
-    guard(x, op)
+    guard(require_tensor(x, op), op)
     if not wants_grad(x, *[a for a in (*args, *kwargs.values()) if isinstance(a, TensorBase)]):
         result = function(x, *args, **kwargs)
         check_result(x, result._data.shape, result._data.dtype, op)
@@ -130,8 +130,7 @@ def _copy_slices_backward(node: Node, g: Any) -> tuple:
 
 def _copy_any(self: Any, src: Any, non_blocking: bool = False) -> Any:
     guard(self, "copy_")
-    if not isinstance(src, TensorBase):
-        src = wrap(np.asarray(src))
+    src = as_tensor_operand(src, "copy_", "src")
     data = src._data
     try:
         np.broadcast_to(data, self._data.shape)

@@ -12,9 +12,10 @@ from .._errors import ShapeError
 from ..autograd.node import Node, record, wants_grad
 from ._util import (
     cast,
+    dim_of,
+    dims_of,
     index_array,
     normalize_dim,
-    normalize_dims,
     require_tensor,
     shape_args,
     wrap,
@@ -22,16 +23,22 @@ from ._util import (
 from .views import narrow, select
 
 
-def cat(tensors: Sequence[Any], dim: int = 0, *, out: Any = None) -> Any:
-    """Joins tensors along `dim`; their other sizes must agree. The dtype is the promoted one."""
+def _listed(tensors: Any, op: str) -> tuple:
+    """The tensors that `op` joins; TypeError for anything else, an error for none."""
     if not isinstance(tensors, (tuple, list)):
         raise TypeError(
-            f"cat(): tensors must be a tuple or list of Tensors, not {type(tensors).__name__}"
+            f"{op}(): tensors must be a tuple or list of Tensors, not {type(tensors).__name__}"
         )
     if not tensors:
-        raise ValueError("cat(): expected a non-empty list of Tensors")
+        raise ShapeError(f"{op}(): expected a non-empty list of Tensors")
     for t in tensors:
-        require_tensor(t, "cat", "tensors")
+        require_tensor(t, op, "tensors")
+    return tuple(tensors)
+
+
+def cat(tensors: Sequence[Any], dim: int = 0, *, out: Any = None) -> Any:
+    """Joins tensors along `dim`; their other sizes must agree. The dtype is the promoted one."""
+    tensors = _listed(tensors, "cat")
     # PyTorch's legacy: an empty 1-D tensor joins with anything.
     kept = [t for t in tensors if t._data.shape != (0,)] or [tensors[0]]
     n = kept[0]._data.ndim
@@ -70,12 +77,9 @@ def _cat_backward(node: Node, g: Any) -> tuple:
 
 def stack(tensors: Sequence[Any], dim: int = 0, *, out: Any = None) -> Any:
     """Joins tensors of one shape along a new dimension."""
-    tensors = tuple(tensors)
-    if not tensors:
-        raise RuntimeError("stack expects a non-empty TensorList")
-    first = require_tensor(tensors[0], "stack", "tensors")._data.shape
+    tensors = _listed(tensors, "stack")
+    first = tensors[0]._data.shape
     for i, t in enumerate(tensors):
-        require_tensor(t, "stack", "tensors")
         if t._data.shape != first:
             raise ShapeError(
                 f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and "
@@ -98,26 +102,27 @@ def _stack_backward(node: Node, g: Any) -> tuple:
 
 
 def atleast_1d(x: Any) -> Any:
-    return x if x._data.ndim >= 1 else x.reshape(1)
+    return x if require_tensor(x, "atleast_1d", "x")._data.ndim >= 1 else x.reshape(1)
 
 
 def atleast_2d(x: Any) -> Any:
-    return x if x._data.ndim >= 2 else atleast_1d(x).unsqueeze(0)
+    return x if require_tensor(x, "atleast_2d", "x")._data.ndim >= 2 else atleast_1d(x).unsqueeze(0)
 
 
 def hstack(tensors: Sequence[Any]) -> Any:
     """Joins along the second dimension (the first for 1-D tensors)."""
-    parts = [atleast_1d(t) for t in tensors]
+    parts = [atleast_1d(t) for t in _listed(tensors, "hstack")]
     return cat(parts, 0 if parts[0]._data.ndim == 1 else 1)
 
 
 def vstack(tensors: Sequence[Any]) -> Any:
     """Joins along the first dimension, 1-D tensors as rows."""
-    return cat([atleast_2d(t) for t in tensors], 0)
+    return cat([atleast_2d(t) for t in _listed(tensors, "vstack")], 0)
 
 
 def column_stack(tensors: Sequence[Any]) -> Any:
     """Joins 1-D tensors as columns."""
+    tensors = _listed(tensors, "column_stack")
     return cat([t.reshape(-1, 1) if t._data.ndim <= 1 else t for t in tensors], 1)
 
 
@@ -141,15 +146,17 @@ def repeat(input: Any, *sizes: Any) -> Any:
 
 def tile(input: Any, *dims: Any) -> Any:
     """repeat() with ones put before too few sizes."""
+    require_tensor(input, "tile")
     reps = shape_args(dims, "tile")
     return repeat(input, (1,) * (input._data.ndim - len(reps)) + reps)
 
 
 def repeat_interleave(input: Any, repeats: Any, dim: int | None = None) -> Any:
     """Every element (slice of `dim`) repeated in its place."""
+    require_tensor(input, "repeat_interleave")
     if dim is None:
         input, dim = input.reshape(-1), 0
-    d = normalize_dim(dim, input._data.ndim, "repeat_interleave")
+    d = dim_of(input, dim, "repeat_interleave")
     if not isinstance(repeats, int):
         repeats = index_array(repeats, "repeat_interleave", "repeats")
     if np.any(np.less(repeats, 0)):
@@ -159,7 +166,7 @@ def repeat_interleave(input: Any, repeats: Any, dim: int | None = None) -> Any:
 
 def flip(input: Any, *dims: Any) -> Any:
     """Reverses the order along dimensions (a copy)."""
-    axes = normalize_dims(shape_args(dims, "flip"), input._data.ndim, "flip")
+    axes = dims_of(input, shape_args(dims, "flip"), "flip")
     out = wrap(np.ascontiguousarray(np.flip(input._data, axes)).reshape(input._data.shape))
     if wants_grad(input):
         record(out, _flip_backward, (input,), (), axes)
@@ -172,10 +179,11 @@ def _flip_backward(node: Node, g: Any) -> Any:
 
 def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
     """Shifts elements along dimensions; what leaves on one side enters on the other."""
+    require_tensor(input, "roll")
     if dims is None:
         return roll(input.reshape(-1), shifts, 0).reshape(input._data.shape)
     s = (shifts,) if isinstance(shifts, int) else tuple(shifts)
-    axes = normalize_dims(dims, input._data.ndim, "roll")
+    axes = dims_of(input, dims, "roll")
     if len(s) != len(axes):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(s)}, dims: {len(axes)}")
     out = wrap(np.roll(input._data, s, axes))
@@ -193,7 +201,7 @@ def _triangle(name: str, keep: Any) -> Any:
         return triangle(g, node.ctx)
 
     def triangle(input: Any, diagonal: int = 0) -> Any:
-        if input._data.ndim < 2:
+        if require_tensor(input, name)._data.ndim < 2:
             raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
         out = wrap(keep(input._data, diagonal))
         if wants_grad(input):
@@ -213,7 +221,7 @@ triu.__doc__ = "The upper triangle of the last two dimensions, zeros below."
 
 def diag(input: Any, diagonal: int = 0) -> Any:
     """A vector to a diagonal matrix, or the diagonal of a matrix."""
-    if input._data.ndim == 1:
+    if require_tensor(input, "diag")._data.ndim == 1:
         return diag_embed(input, diagonal)
     if input._data.ndim != 2:
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input._data.ndim}D")
@@ -222,7 +230,7 @@ def diag(input: Any, diagonal: int = 0) -> Any:
 
 def diag_embed(input: Any, offset: int = 0) -> Any:
     """Matrices whose diagonal is the last dimension of the input."""
-    n = input._data.shape[-1] + abs(offset)
+    n = require_tensor(input, "diag_embed")._data.shape[-1] + abs(offset)
     out = wrap(np.zeros((*input._data.shape[:-1], n, n), input._data.dtype))
     out.diagonal(offset, -2, -1).copy_(input)
     return out
@@ -230,7 +238,7 @@ def diag_embed(input: Any, offset: int = 0) -> Any:
 
 def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Any:
     """Turns the plane of two dimensions by k quarters."""
-    a, b = (normalize_dim(d, input._data.ndim, "rot90") for d in dims)
+    a, b = (dim_of(input, d, "rot90") for d in dims)
     k %= 4
     if k == 0:
         return input.clone()

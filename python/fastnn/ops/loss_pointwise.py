@@ -15,6 +15,7 @@ from ..autograd.node import Node, record, wants_grad
 from ._loss import REDUCTIONS, legacy_reduction, reduced
 from ._narrow import in_float32, widened
 from ._util import (
+    as_tensor_operand,
     broadcast_shape,
     cast,
     optional_tensors,
@@ -365,6 +366,7 @@ def gaussian_nll_loss(
     reduction = legacy_reduction(None, None, reduction, "gaussian_nll_loss")
     require_tensors("gaussian_nll_loss", input=input, target=target)
     if not hasattr(var, "_data"):
+        as_tensor_operand(var, "gaussian_nll_loss", "var")
         if var < 0:
             raise ValueError("gaussian_nll_loss: var has negative entry/entries")
         var = input.detach() * 0.0 + var

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import DTypeError
-from ._util import TensorBase, broadcast_shape, require_tensor, wide, wrap
+from ._util import TensorBase, broadcast_shape, require_tensor, require_tensors, wide, wrap
 from .indexing import getitem, setitem
 from .inplace import in_place
 
@@ -23,6 +23,7 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     """`value` where mask is True, the input elsewhere."""
     from .pointwise import where
 
+    require_tensor(input, "masked_fill")
     _mask(mask, "masked_fill")
     if isinstance(value, TensorBase):
         if value._data.ndim:
@@ -35,6 +36,7 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
 
 def masked_select(input: Any, mask: Any) -> Any:
     """The elements where mask is True, as one dimension."""
+    require_tensor(input, "masked_select")
     _mask(mask, "masked_select")
     shape = broadcast_shape(input._data.shape, mask._data.shape, "masked_select")
     return getitem(input.expand(shape), wrap(np.broadcast_to(mask._data, shape)))
@@ -42,6 +44,7 @@ def masked_select(input: Any, mask: Any) -> Any:
 
 def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
     """The elements of `source`, in order, where mask is True; the input elsewhere."""
+    require_tensors("masked_scatter", input=input, source=source)
     _mask(mask, "masked_scatter")
     shape = broadcast_shape(input._data.shape, mask._data.shape, "masked_scatter")
     full = np.broadcast_to(mask._data, shape)
@@ -57,7 +60,7 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
 
 def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     """The indices of the elements that are not zero: (count, ndim), or one tensor a dimension."""
-    found = np.nonzero(np.atleast_1d(wide(input._data)))
+    found = np.nonzero(np.atleast_1d(wide(require_tensor(input, "nonzero")._data)))
     if as_tuple:
         return tuple(wrap(f) for f in found)
     if input._data.ndim == 0:

@@ -247,6 +247,8 @@ def group_norm(
     """
     _check_channels(input, "group_norm", weight=weight, bias=bias)
     channels = input._data.shape[1]
+    if not isinstance(num_groups, (int, np.integer)):
+        raise TypeError(f"group_norm: num_groups must be an int, got {type(num_groups).__name__}")
     if num_groups > max(channels, 1):  # with no channels every number of groups would divide them
         raise ValueError(
             f"group_norm: Expected number of channels in input to be divisible by num_groups, but got "

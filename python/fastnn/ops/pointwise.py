@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _core, dtypes
 from .._errors import DTypeError
+from .._memory_format import channels_go_last, contiguous_format
 from ..autograd.node import Node, record, wants_grad
 from . import inplace
 from ._integers import stored
@@ -146,13 +147,13 @@ def _to_backward(node: Node, g: Any) -> Any:
 
 def clone(input: Any, *, memory_format: Any = None) -> Any:
     """A copy, with gradient; in the same memory order unless a memory_format is given."""
-    a = input._data
-    if memory_format is None or memory_format.name == "preserve_format":
-        data = _core.copy(a)
-    elif memory_format.channels_last:
+    a = require_tensor(input, "clone")._data
+    if channels_go_last(memory_format, "clone"):
         data = np.moveaxis(_core.copy(np.ascontiguousarray(np.moveaxis(a, 1, -1))), -1, 1)
+    elif memory_format is contiguous_format and not a.flags.c_contiguous:
+        data = _core.contiguous(a)
     else:
-        data = _core.copy(a) if a.flags.c_contiguous else _core.contiguous(a)
+        data = _core.copy(a)
     out = wrap(data)
     if wants_grad(input):
         record(out, _clone_backward, (input,), ())

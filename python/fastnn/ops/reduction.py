@@ -12,16 +12,23 @@ import numpy as np
 from .. import _core, dtypes
 from .._errors import DTypeError, ShapeError
 from ..autograd.node import OUTPUT, Node, record, state, wants_grad
-from ._util import cast, normalize_dim, normalize_dims, require_tensor, sizes, store, wide, wrap
+from ._util import (
+    cast,
+    dim_of,
+    dims_of,
+    normalize_dim,
+    normalize_dims,
+    require_tensor,
+    sizes,
+    store,
+    wide,
+    wrap,
+)
 from .pointwise import where, zero_like_number
 from .results import named_result
 
 _MaxResult = named_result("max", "values", "indices")
 _MinResult = named_result("min", "values", "indices")
-
-
-def _dims(dim: Any, ndim: int, op: str) -> tuple[int, ...]:
-    return normalize_dims(dim, ndim, op)
 
 
 def _kept(shape: tuple, dims: tuple) -> tuple:
@@ -31,6 +38,21 @@ def _kept(shape: tuple, dims: tuple) -> tuple:
 def _spread(g: Any, shape: tuple, dims: tuple) -> Any:
     """A reduced tensor (without its reduced dims) expanded to `shape` again."""
     return g.reshape(_kept(shape, dims)).expand(shape)
+
+
+def _operand(input: Any, dtype: Any, op: str) -> tuple[Any, np.ndarray]:
+    """The tensor as `dtype`, and its array; without a dtype integers and bools become int64."""
+    require_tensor(input, op)
+    if dtype is not None:
+        input = input.to(dtype)
+        return input, input._data
+    x = input._data
+    return input, cast(x, np.dtype(np.int64)) if x.dtype.kind in "iub" else x
+
+
+def _in(dtype: Any, a: np.ndarray) -> np.ndarray:
+    """A result as `dtype`, if one was asked for: kernels add integers up in int64."""
+    return a if dtype is None else cast(a, dtypes.as_dtype(dtype).numpy)
 
 
 def sum(
@@ -45,8 +67,9 @@ def sum(
     elif x.dtype.kind in "iub":
         x = cast(x, np.dtype(np.int64))
     if dim is not None and type(dim) is not int:
-        dim = _dims(dim, x.ndim, "sum")
-    result = wrap(_core.sum(x, dim, keepdim))
+        dim = normalize_dims(dim, x.ndim, "sum")
+    total = _core.sum(x, dim, keepdim)
+    result = wrap(total if dtype is None else _in(dtype, total))
     if state.enabled and input.requires_grad:
         record(result, _sum_backward, (input,), (), (x.shape, dim))
     return result if out is None else store(out, result, "sum")
@@ -54,7 +77,7 @@ def sum(
 
 def _sum_backward(node: Node, g: Any) -> Any:
     shape, dim = node.ctx
-    return _spread(g, shape, _dims(dim, len(shape), "sum"))
+    return _spread(g, shape, normalize_dims(dim, len(shape), "sum"))
 
 
 def sum_to_size(input: Any, *size: Any) -> Any:
@@ -96,7 +119,7 @@ def mean(
             f"{x.dtype}; use .float() first"
         )
     if dim is not None and type(dim) is not int:
-        dim = _dims(dim, x.ndim, "mean")
+        dim = normalize_dims(dim, x.ndim, "mean")
     result = wrap(_core.mean(x, dim, keepdim))
     if state.enabled and input.requires_grad:
         record(result, _mean_backward, (input,), (), (x.shape, dim))
@@ -105,20 +128,16 @@ def mean(
 
 def _mean_backward(node: Node, g: Any) -> Any:
     shape, dim = node.ctx
-    dims = _dims(dim, len(shape), "mean")
+    dims = normalize_dims(dim, len(shape), "mean")
     count = math.prod(shape[d] for d in dims)
     return _spread(g * (1.0 / count) if count else g, shape, dims)
 
 
 def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """The product of all elements, or along `dim`. Integers multiply in int64."""
-    if dtype is not None:
-        input = input.to(dtype)
-    x = input._data
-    if x.dtype.kind in "iub":
-        x = cast(x, np.dtype(np.int64))
-    dims = _dims(dim, x.ndim, "prod")
-    result = wrap(_core.prod(x, dims, keepdim))
+    input, x = _operand(input, dtype, "prod")
+    dims = normalize_dims(dim, x.ndim, "prod")
+    result = wrap(_in(dtype, _core.prod(x, dims, keepdim)))
     if wants_grad(input):
         record(result, _prod_backward, (input,), (input,), dims)
     return result
@@ -175,8 +194,7 @@ def _extreme(name: str, kernel: Any, result_type: Any) -> tuple[Callable[..., An
         )
 
     def along(input: Any, dim: int, keepdim: bool) -> Any:
-        x = input._data
-        d = normalize_dim(dim, x.ndim, name)
+        d, x = dim_of(input, dim, name), input._data
         if x.ndim == 0:
             return result_type((input.clone(), wrap(np.zeros((), np.int64))))
         _require_elements(x, (d,), name)
@@ -209,7 +227,7 @@ def max(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
 
         return maximum(input, dim)
     if dim is None:
-        return _max_all(input, _dims(None, input._data.ndim, "max"), False)
+        return _max_all(input, dims_of(input, None, "max"), False)
     return _max_along(input, dim, keepdim)
 
 
@@ -220,22 +238,23 @@ def min(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
 
         return minimum(input, dim)
     if dim is None:
-        return _min_all(input, _dims(None, input._data.ndim, "min"), False)
+        return _min_all(input, dims_of(input, None, "min"), False)
     return _min_along(input, dim, keepdim)
 
 
 def amax(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
     """The largest element over dims; equals share the gradient."""
-    return _max_all(input, _dims(dim, input._data.ndim, "amax"), keepdim)
+    return _max_all(input, dims_of(input, dim, "amax"), keepdim)
 
 
 def amin(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
     """The smallest element over dims; equals share the gradient."""
-    return _min_all(input, _dims(dim, input._data.ndim, "amin"), keepdim)
+    return _min_all(input, dims_of(input, dim, "amin"), keepdim)
 
 
 def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> Any:
     """amin and amax."""
+    require_tensor(input, "aminmax")
     dims = () if dim is None else dim
     return named_result("aminmax", "min", "max")(
         (amin(input, dims, keepdim), amax(input, dims, keepdim))
@@ -244,7 +263,7 @@ def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> Any
 
 def _arg(name: str, kernel: Any) -> Callable[..., Any]:
     def op(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-        x = input._data
+        x = require_tensor(input, name)._data
         if dim is None:
             _require_elements(x.reshape(-1), (0,), name)
             index = kernel(x.reshape(-1), (0,), False, True)[1]
@@ -267,7 +286,7 @@ argmin = _arg("argmin", _core.min)
 def _truth(ufunc: Any, input: Any, dim: Any, keepdim: bool) -> Any:
     """A bool; of uint8, which was PyTorch's bool once, uint8."""
     x = require_tensor(input, ufunc.__name__)._data
-    axes = _dims(dim, x.ndim, ufunc.__name__)
+    axes = normalize_dims(dim, x.ndim, ufunc.__name__)
     found = np.asarray(ufunc(wide(x) != 0, axis=axes, keepdims=keepdim))
     return wrap(found.astype(np.uint8) if x.dtype == np.uint8 else found)
 
@@ -284,7 +303,7 @@ def any(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
 
 def count_nonzero(input: Any, dim: Any = None) -> Any:
     """How many elements are not zero."""
-    return sum(input != 0, dim)
+    return sum(require_tensor(input, "count_nonzero") != 0, dim)
 
 
 # ---- spread ------------------------------------------------------------------------------------------------------
@@ -302,7 +321,7 @@ def var(
     if isinstance(dim, bool):  # var(x, unbiased)
         dim, unbiased = None, dim
     c = (1 if unbiased else 0) if correction is None else correction
-    dims = _dims(dim, input._data.ndim, "var")
+    dims = dims_of(input, dim, "var")
     n = math.prod(input._data.shape[d] for d in dims)
     centred = input - mean(input, dims, True)
     divisor = builtins.max(n - c, 0)
@@ -331,6 +350,7 @@ def var_mean(
     correction: float | None = None,
 ) -> tuple:
     """var() and mean()."""
+    require_tensor(input, "var_mean")
     centre = mean(input, None if isinstance(dim, bool) else dim, keepdim)
     return var(input, dim, unbiased, keepdim, correction=correction), centre
 
@@ -352,7 +372,7 @@ def logsumexp(input: Any, dim: Any, keepdim: bool = False) -> Any:
     """``log(sum(exp(input)))`` over dims, without overflow; of integers in the default dtype."""
     if require_tensor(input, "logsumexp")._data.dtype.kind in "iub":
         input = input.to(dtypes.get_default_dtype())
-    dims = _dims(dim, input._data.ndim, "logsumexp")
+    dims = dims_of(input, dim, "logsumexp")
     top = wide(input._data).max(axis=dims, keepdims=True, initial=-np.inf)
     shift = wrap(np.where(np.isfinite(top), top, 0).astype(input._data.dtype))
     out = sum((input - shift).exp(), dims, True).log() + shift
@@ -367,11 +387,12 @@ def norm(
     input: Any, p: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Any:
     """The p-norm over dims ('fro' is 2); p may be infinite or 0."""
+    require_tensor(input, "norm")
     if dtype is not None:
         input = input.to(dtype)
     if p is None or p == "fro":
         p = 2
-    dims = _dims(dim, input._data.ndim, "norm")
+    dims = dims_of(input, dim, "norm")
     magnitude = input.abs()
     if p == math.inf:
         return amax(magnitude, dims, keepdim)
@@ -411,15 +432,11 @@ def dist(input: Any, other: Any, p: Any = 2) -> Any:
 
 def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
     """The running sum along `dim`. Integers and bools add up in int64."""
-    if dtype is not None:
-        input = input.to(dtype)
-    x = input._data
-    if x.dtype.kind in "iub":
-        x = cast(x, np.dtype(np.int64))
+    input, x = _operand(input, dtype, "cumsum")
     d = normalize_dim(dim, x.ndim, "cumsum")
     if x.ndim == 0:
         return input.to(dtypes.of_array(x)).clone()
-    result = wrap(_core.cumsum(x, d))
+    result = wrap(_in(dtype, _core.cumsum(x, d)))
     if wants_grad(input):
         record(result, _cumsum_backward, (input,), (), d)
     return result
@@ -434,15 +451,11 @@ def _cumsum_backward(node: Node, g: Any) -> Any:
 
 def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Any:
     """The running product along `dim`."""
-    if dtype is not None:
-        input = input.to(dtype)
-    x = input._data
-    if x.dtype.kind in "iub":
-        x = cast(x, np.dtype(np.int64))
+    input, x = _operand(input, dtype, "cumprod")
     d = normalize_dim(dim, x.ndim, "cumprod")
     if x.ndim == 0:
         return input.to(dtypes.of_array(x)).clone()
-    result = wrap(_core.cumprod(x, d))
+    result = wrap(_in(dtype, _core.cumprod(x, d)))
     if wants_grad(input):
         record(result, _cumprod_backward, (input,), (input,), d)
     return result
@@ -473,7 +486,7 @@ def _cumprod_backward(node: Node, g: Any) -> Any:
 
 def diff(input: Any, n: int = 1, dim: int = -1) -> Any:
     """Differences of neighbours along `dim`, n times."""
-    d = normalize_dim(dim, require_tensor(input, "diff")._data.ndim, "diff")
+    d = dim_of(input, dim, "diff")
     if input._data.ndim == 0:
         raise RuntimeError("diff expects input to be at least one-dimensional")
     for _ in range(builtins.min(n, input._data.shape[d])):

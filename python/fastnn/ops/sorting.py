@@ -9,7 +9,7 @@ import numpy as np
 
 from .._errors import ShapeError
 from ..autograd.node import Node, record, wants_grad
-from ._util import as_tensor_operand, normalize_dim, require_tensor, wide, wrap
+from ._util import as_tensor_operand, dim_of, require_tensor, wide, wrap
 from .indexing import gather
 from .results import named_result
 
@@ -37,31 +37,31 @@ def _picked(input: Any, dim: int, indices: np.ndarray) -> Any:
 
 def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
     """Values in order along `dim`, and where they came from. Always stable; NaN last (ascending)."""
+    d = dim_of(input, dim, "sort")
     if input._data.ndim == 0:
-        return _SortResult((input.clone(), wrap(np.zeros((), np.int64))))
-    d = normalize_dim(dim, input._data.ndim, "sort")
+        return _alone(input, _SortResult)
     order = _argsort(input._data, d, descending)
     return _SortResult((_picked(input, d, order), wrap(order)))
 
 
 def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
     """The indices that sort along `dim`."""
+    d = dim_of(input, dim, "argsort")
     if input._data.ndim == 0:
         return wrap(np.zeros((), np.int64))
-    d = normalize_dim(dim, input._data.ndim, "argsort")
     return wrap(_argsort(input._data, d, descending))
 
 
 def msort(input: Any) -> Any:
     """The values in order along the first dimension."""
-    return sort(input, 0)[0]
+    return sort(require_tensor(input, "msort"), 0)[0]
 
 
 def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
     """The k largest (or smallest) values along `dim`, in order, and their indices."""
+    d = dim_of(input, dim, "topk")
     if input._data.ndim == 0:
         return _alone(input, _TopkResult)
-    d = normalize_dim(dim, input._data.ndim, "topk")
     n = input._data.shape[d]
     if not 0 <= k <= n:
         raise RuntimeError(f"topk: selected index k out of range: k = {k}, dimension has size {n}")
@@ -71,7 +71,7 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
 
 def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """The k-th smallest value (counted from 1) along `dim`, and its index."""
-    d = normalize_dim(dim, input._data.ndim, "kthvalue")
+    d = dim_of(input, dim, "kthvalue")
     n = input._data.shape[d] if input._data.ndim else 1
     if not 1 <= k <= n:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {d}: k = {k}")
@@ -101,7 +101,7 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
         if not flat._data.size and flat._data.dtype.kind not in "iub":
             return flat.sum() * math.nan
         return _median(flat, 0, False)[0]
-    d = normalize_dim(dim, input._data.ndim, "median")
+    d = dim_of(input, dim, "median")
     if input._data.ndim == 0:
         return _alone(input, _MedianResult)
     return _median(input, d, keepdim)
@@ -123,7 +123,7 @@ def _median(input: Any, d: int, keepdim: bool) -> Any:
 
 def mode(input: Any, dim: int = -1, keepdim: bool = False) -> Any:
     """The most frequent value along `dim` (the smallest of several), and the index of its last occurrence."""
-    d = normalize_dim(dim, input._data.ndim, "mode")
+    d = dim_of(input, dim, "mode")
 
     def last_of_most(row: np.ndarray) -> int:
         values, counts = np.unique(row, return_counts=True)
@@ -153,7 +153,7 @@ def unique(
         "return_counts": return_counts,
         "axis": dim,
     }
-    found: Any = np.unique(wide(input._data), equal_nan=False, **options)
+    found: Any = np.unique(wide(require_tensor(input, "unique")._data), equal_nan=False, **options)
     if not (return_inverse or return_counts):
         return wrap(found.astype(input._data.dtype))
     parts = list(found)
@@ -168,7 +168,7 @@ def unique_consecutive(
     input: Any, return_inverse: bool = False, return_counts: bool = False
 ) -> Any:
     """The elements of the flat input without immediate repeats."""
-    flat = input._data.reshape(-1)
+    flat = require_tensor(input, "unique_consecutive")._data.reshape(-1)
     new = np.concatenate([[True], flat[1:] != flat[:-1]]) if flat.size else np.zeros(0, bool)
     out = [wrap(flat[new])]
     if return_inverse:
@@ -248,7 +248,7 @@ def cummin(input: Any, dim: int) -> Any:
 
 
 def _running(input: Any, dim: int, ufunc: Any, op: str) -> Any:
-    d = normalize_dim(dim, input._data.ndim, op)
+    d = dim_of(input, dim, op)
     if input._data.ndim == 0:
         return _alone(input, named_result(op, "values", "indices"))
     a = wide(input._data)

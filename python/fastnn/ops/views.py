@@ -27,7 +27,7 @@ from .._core import (  # noqa: F401 (METHODS names them)
     view,
 )
 from ..autograd.node import Node, record, state, wants_grad
-from ._util import normalize_dim, normalize_dims, require_tensor, wrap
+from ._util import dim_of, normalize_dim, normalize_dims, require_tensor, shape_args, wrap
 
 
 def replay(view: Any, base: Any) -> Any:
@@ -62,12 +62,12 @@ def sync_view(v: Any) -> None:
 
 def view_as(input: Any, other: Any) -> Any:
     """view() in the shape of `other`."""
-    return view(input, other._data.shape)
+    return view(input, require_tensor(other, "view_as", "other")._data.shape)
 
 
 def reshape_as(input: Any, other: Any) -> Any:
     """reshape() in the shape of `other`."""
-    return reshape(input, other._data.shape)
+    return reshape(input, require_tensor(other, "reshape_as", "other")._data.shape)
 
 
 def ravel(input: Any) -> Any:
@@ -80,7 +80,7 @@ def ravel(input: Any) -> Any:
 
 def t(input: Any) -> Any:
     """The transpose of a matrix (0-d and 1-d tensors as they are)."""
-    if input._data.ndim > 2:
+    if require_tensor(input, "t")._data.ndim > 2:
         raise RuntimeError(
             f"t() expects a tensor with <= 2 dimensions, but self is {input._data.ndim}D"
         )
@@ -89,11 +89,15 @@ def t(input: Any) -> Any:
 
 def movedim(input: Any, source: Any, destination: Any) -> Any:
     """Moves dimensions to new places; the others keep their order."""
-    n = input._data.ndim
-    src = normalize_dims((source,) if isinstance(source, int) else source, n, "movedim")
-    dst = normalize_dims(
-        (destination,) if isinstance(destination, int) else destination, n, "movedim"
+    n = require_tensor(input, "movedim")._data.ndim
+    src, dst = (
+        normalize_dims((d,) if isinstance(d, int) else shape_args((d,), "movedim"), n, "movedim")
+        for d in (source, destination)
     )
+    if len(src) != len(dst):
+        raise RuntimeError(
+            f"movedim: source and destination must name as many dims, got {source} and {destination}"
+        )
     order = [d for d in range(n) if d not in src]
     for d, s in sorted(zip(dst, src, strict=True)):
         order.insert(d, s)
@@ -102,7 +106,7 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
 
 def expand_as(input: Any, other: Any) -> Any:
     """expand() to the shape of `other`."""
-    return expand(input, other._data.shape)
+    return expand(input, require_tensor(other, "expand_as", "other")._data.shape)
 
 
 broadcast_to = expand
@@ -117,13 +121,14 @@ def _along(n: int, dim: int, what: Any) -> tuple:
 
 def unbind(input: Any, dim: int = 0) -> tuple:
     """All slices of dimension `dim`."""
-    d = normalize_dim(dim, input._data.ndim, "unbind")
+    d = dim_of(input, dim, "unbind")
     return tuple(select(input, d, i) for i in range(input._data.shape[d]))
 
 
 def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple:
     """Pieces of the given size (the last may be smaller) or of the given sizes along `dim`."""
-    n = tensor._data.shape[normalize_dim(dim, tensor._data.ndim, "split")]
+    d = dim_of(tensor, dim, "split")
+    n = tensor._data.shape[d]
     if isinstance(split_size_or_sections, int):
         size = split_size_or_sections
         if size < 0 or (size == 0 and n):
@@ -147,15 +152,17 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple:
 
 def chunk(input: Any, chunks: int, dim: int = 0) -> tuple:
     """At most `chunks` pieces of equal size (the last may be smaller)."""
+    require_tensor(input, "chunk")
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
-    n = input._data.shape[normalize_dim(dim, input._data.ndim, "chunk")]
+    n = input._data.shape[dim_of(input, dim, "chunk")]
     return split(input, max(-(-n // chunks), 1), dim)
 
 
 def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple:
     """Pieces between the given indices, or that many pieces of nearly equal size."""
-    n = input._data.shape[normalize_dim(dim, input._data.ndim, "tensor_split")]
+    d = dim_of(input, dim, "tensor_split")
+    n = input._data.shape[d]
     if isinstance(indices_or_sections, int):
         k = indices_or_sections
         if k <= 0:
@@ -167,7 +174,7 @@ def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple:
 
 def unfold(input: Any, dimension: int, size: int, step: int) -> Any:
     """Sliding windows of `size` elements every `step` along `dimension`, as a new last dimension."""
-    shape = input._data.shape
+    shape = require_tensor(input, "unfold")._data.shape
     d = normalize_dim(dimension, len(shape), "unfold")
     if not shape:
         raise RuntimeError("unfold: needs at least one dimension")
@@ -203,6 +210,7 @@ def as_strided(
 ) -> Any:
     """A window with any strides (in elements) on the memory of `input`, checked to lie within it."""
     require_tensor(input, "as_strided")
+    size, stride = shape_args((size,), "as_strided"), shape_args((stride,), "as_strided")
     a = input._data if input._base is None else input._base._data
     if not a.flags.c_contiguous:
         raise RuntimeError("as_strided: the storage of input must be contiguous")
