@@ -32,6 +32,11 @@ OPTIMIZERS = {
         {"maximize": True, "eps": 1e-2},
     ],
     "Adadelta": [{}, {"lr": 0.5, "rho": 0.8, "weight_decay": 0.1, "maximize": True}],
+    "Adafactor": [
+        {},
+        {"lr": 0.5, "weight_decay": 0.1, "maximize": True},
+        {"beta2_decay": -0.3, "eps": (1e-2, 0.5), "d": 3.0},
+    ],
     "Adamax": [{}, {"lr": 0.1, "betas": (0.8, 0.9), "weight_decay": 0.1, "maximize": True}],
     "NAdam": [
         {},
@@ -46,6 +51,19 @@ OPTIMIZERS = {
     "ASGD": [{}, {"lr": 0.1, "lambd": 0.1, "alpha": 0.5, "t0": 3.0, "weight_decay": 0.1}],
     "Rprop": [{}, {"lr": 0.1, "etas": (0.3, 1.5), "step_sizes": (0.05, 0.2), "maximize": True}],
 }
+
+# For matrices only.
+MUON = [
+    {},
+    {"lr": 0.02, "momentum": 0.5, "nesterov": False, "weight_decay": 0.0},
+    {
+        "lr": 0.02,
+        "adjust_lr_fn": "match_rms_adamw",
+        "ns_steps": 3,
+        "ns_coefficients": (2.0, -1.5, 0.5),
+    },
+    {"lr": 0.1, "adjust_lr_fn": "original", "eps": 0.1},
+]
 
 # Per scheduler: parameters of a few instances, to be followed for 30 steps.
 SCHEDULERS = {

@@ -8,12 +8,15 @@ import pytest
 
 import fastnn
 from fastnn import optim
-from tests.cases.optim import OPTIMIZERS
+from tests.cases.optim import MUON, OPTIMIZERS
 from tests.harness import check_raises
 from tests.reference import optim as reference
 
-CASES = [(name, hyper) for name, hypers in OPTIMIZERS.items() for hyper in hypers]
+CASES = [
+    (name, hyper) for name, hypers in (OPTIMIZERS | {"Muon": MUON}).items() for hyper in hypers
+]
 SHAPES = [(5, 7), (3,), ()]
+MATRICES = [(5, 7), (7, 5), (4, 4)]
 BARS = {"float32": 1e-5, "float64": 1e-12}  # of float32: 3e-6 or less in most cases
 
 
@@ -39,10 +42,11 @@ def numpy(tensors):
 @pytest.mark.parametrize("dtype", BARS)
 @pytest.mark.parametrize(("name", "hyper"), CASES, ids=str)
 def test_a_hundred_steps(name, hyper, dtype, rng):
-    params = parameters(rng, dtype)
+    shapes = MATRICES if name == "Muon" else SHAPES
+    params = parameters(rng, dtype, shapes)
     start = [p.astype(np.float64) for p in numpy(params)]
     optimizer = getattr(optim, name)(params, **hyper)
-    gradients = [draw(rng) for _ in range(100)]
+    gradients = [draw(rng, shapes) for _ in range(100)]
     for arrays in gradients:
         give(params, arrays)
         optimizer.step()
@@ -52,13 +56,16 @@ def test_a_hundred_steps(name, hyper, dtype, rng):
         scale = max(np.abs(want).max(), np.abs(start[i]).max())
         # Their counters (products of momenta, rates) are kept in float32, as in PyTorch.
         rounded = name in ("NAdam", "ASGD") and dtype == "float64"
-        bar = 1e-7 if rounded else BARS[dtype]
+        bar = (
+            1e-7 if rounded else 1e-5 if name == "Muon" else BARS[dtype]
+        )  # Muon's steps are float32
         assert np.abs(p - want).max() <= bar * scale
 
 
 @pytest.mark.parametrize(("name", "hyper"), CASES, ids=str)
 def test_resumed_training_continues_with_the_same_bits(name, hyper, rng):
-    gradients = [draw(rng) for _ in range(6)]
+    shapes = MATRICES if name == "Muon" else SHAPES
+    gradients = [draw(rng, shapes) for _ in range(6)]
     start = np.random.default_rng(1)
 
     def run(steps, params, optimizer):
@@ -67,9 +74,9 @@ def test_resumed_training_continues_with_the_same_bits(name, hyper, rng):
             optimizer.step()
         return numpy(params)
 
-    whole = parameters(copy.deepcopy(start), "float32")
+    whole = parameters(copy.deepcopy(start), "float32", shapes)
     want = run(gradients, whole, getattr(optim, name)(whole, **hyper))
-    first = parameters(copy.deepcopy(start), "float32")
+    first = parameters(copy.deepcopy(start), "float32", shapes)
     optimizer = getattr(optim, name)(first, **hyper)
     run(gradients[:3], first, optimizer)
     second = [fastnn.tensor(a).requires_grad_() for a in numpy(first)]
@@ -187,6 +194,8 @@ BAD = [
     ("SGD", {"momentum": -1.0}), ("SGD", {"nesterov": True}), ("SGD", {"weight_decay": -1.0}),
     ("SGD", {"dampening": float("nan")}),
     ("SGD", {"nesterov": True, "momentum": 0.9, "dampening": 0.1}),
+    *itertools.product(["Adafactor"], [{"lr": -1.0}, {"beta2_decay": 0.1}, {"eps": (-1.0, 0.0)}, {"eps": (None, -1.0)},
+                                       {"eps": 1e-3}, {"d": 0.5}, {"weight_decay": float("nan")}]),
     ("Adadelta", {"rho": 1.5}), ("Adadelta", {"rho": float("nan")}), ("Adagrad", {"eps": -1.0}),
     ("Adagrad", {"initial_accumulator_value": -1.0}), ("RMSprop", {"alpha": -1.0}),
     ("Rprop", {"etas": (1.1, 1.2)}), ("LBFGS", {"line_search_fn": "wolfe"}),
@@ -197,6 +206,28 @@ BAD = [
 def test_hyper_parameters_out_of_range(name, hyper):
     with pytest.raises(ValueError):
         getattr(optim, name)([fastnn.zeros(3, requires_grad=True)], **hyper)
+
+
+def test_muon_takes_matrices_only():
+    p = fastnn.zeros(3, 2, requires_grad=True)
+    optimizer = optim.Muon([p])
+    check_raises(lambda: optim.Muon([fastnn.zeros(3, requires_grad=True)]), ValueError, "2D", "[3]")
+    group = {"params": fastnn.zeros(2, 2, 2, requires_grad=True)}
+    check_raises(lambda: optimizer.add_param_group(group), ValueError, "2D")
+    assert len(optimizer.param_groups) == 1
+    for hyper in ({"lr": -1.0}, {"momentum": -0.1}, {"weight_decay": -1.0}, {"ns_steps": 100},
+                  {"ns_coefficients": (1.0,)}, {"adjust_lr_fn": "x"}):  # fmt: skip
+        with pytest.raises(ValueError):
+            optim.Muon([p], **hyper)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (1, 1)])
+@pytest.mark.parametrize("name", ["Adafactor", "Muon"])
+def test_small_matrices(name, shape):
+    p = fastnn.zeros(shape, requires_grad=True)
+    p.grad = fastnn.ones(shape)
+    getattr(optim, name)([p]).step()
+    assert p.isfinite().all()
 
 
 def test_parameters_that_cannot_be_optimized():

@@ -7,7 +7,7 @@ import pytest
 
 import fastnn
 from fastnn import optim
-from tests.cases.optim import OPTIMIZERS, SCHEDULERS
+from tests.cases.optim import MUON, OPTIMIZERS, SCHEDULERS
 
 torch = pytest.importorskip("torch")
 CASES = [(name, hyper) for name, hypers in OPTIMIZERS.items() for hyper in hypers]
@@ -52,6 +52,23 @@ def test_steps_state_and_printing(name, hyper, rng):
         np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), 2e-5, 2e-6)
 
 
+@pytest.mark.parametrize("hyper", MUON, ids=str)
+def test_muon(hyper, rng):
+    """PyTorch's steps are rounded to bfloat16 several times."""
+    start = rng.standard_normal((8, 5)).astype(np.float32)
+    mine, theirs = fastnn.tensor(start).requires_grad_(), torch.tensor(start).requires_grad_()
+    a, b = optim.Muon([mine], **hyper), torch.optim.Muon([theirs], **hyper)
+    assert repr(a) == repr(b)
+    run(rng, [(mine, theirs)], (a, b), 30)
+    moved = np.abs(theirs.detach().numpy() - start).max()
+    assert np.abs(mine.detach().numpy() - theirs.detach().numpy()).max() <= 0.02 * moved
+    ours, torchs = a.state_dict(), b.state_dict()
+    assert list(ours["param_groups"][0]) == list(torchs["param_groups"][0])
+    assert ours["state"][0].keys() == torchs["state"][0].keys()
+    buffer = torchs["state"][0]["momentum_buffer"].numpy()
+    np.testing.assert_allclose(ours["state"][0]["momentum_buffer"].numpy(), buffer, 2e-5, 1e-6)
+
+
 @pytest.mark.parametrize("search", [None, "strong_wolfe"])
 def test_lbfgs_follows_the_same_path(search):
     start = np.array([-0.5, 0.5, 0.3, -1.2])
@@ -76,7 +93,7 @@ def test_lbfgs_follows_the_same_path(search):
     np.testing.assert_allclose(paths[0][:25], paths[1][:25], rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", [*OPTIMIZERS, "LBFGS"])
+@pytest.mark.parametrize("name", [*OPTIMIZERS, "LBFGS", "Muon"])
 def test_optimizer_signatures(name):
     compare_signatures(getattr(optim, name), getattr(torch.optim, name))
 

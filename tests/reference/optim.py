@@ -165,10 +165,49 @@ def rprop(p, g, state, lr=1e-2, etas=(0.5, 1.2), step_sizes=(1e-6, 50.0), maximi
     return p - np.sign(g) * size
 
 
+def adafactor(
+    p, g, state, lr=1e-2, beta2_decay=-0.8, eps=(None, 1e-3), d=1.0, weight_decay=0.0, maximize=False,
+):  # fmt: skip
+    """Shazeer and Stern 2018, with torch's meaning of lr and eps."""
+    g = -g if maximize else g
+    t = _count(state)
+    least = np.finfo(p.dtype).eps if eps[0] is None else eps[0]
+    rate = t**beta2_decay
+    size = max(eps[1], np.sqrt((p * p).mean())) * min(lr, 1 / np.sqrt(t))
+    p = p * (1 - lr * weight_decay)
+    if p.ndim < 2:
+        moment = _average(state, "variance", g * g, 1 - rate)
+    else:
+        row = _average(state, "row_var", (g * g).mean(-1, keepdims=True), 1 - rate)
+        column = _average(state, "col_var", (g * g).mean(-2, keepdims=True), 1 - rate)
+        moment = row * column / np.maximum(row.mean(-2, keepdims=True), least)
+    update = g / np.sqrt(np.maximum(moment, least**2))
+    return p - size * update / max(1, np.sqrt((update * update).mean()) / d)
+
+
+def muon(
+    p, g, state, lr=1e-3, weight_decay=0.1, momentum=0.95, nesterov=True,
+    ns_coefficients=(3.4445, -4.7750, 2.0315), eps=1e-7, ns_steps=5, adjust_lr_fn=None,
+):  # fmt: skip
+    """Jordan 2024. The polynomial is applied to the singular values themselves."""
+    m = _average(state, "momentum_buffer", g, momentum)
+    u, s, v = np.linalg.svd(
+        (1 - momentum) * g + momentum * m if nesterov else m, full_matrices=False
+    )
+    s = s / max(np.sqrt((s * s).sum()), eps)
+    a, b, c = ns_coefficients
+    for _ in range(ns_steps):
+        s = a * s + b * s**3 + c * s**5
+    rows, columns = p.shape
+    adamw = adjust_lr_fn == "match_rms_adamw"
+    scale = 0.2 * np.sqrt(max(rows, columns)) if adamw else np.sqrt(max(1, rows / columns))
+    return p * (1 - lr * weight_decay) - lr * scale * (u * s) @ v
+
+
 OPTIMIZERS = {
     "SGD": sgd, "Adam": adam, "AdamW": adamw, "RMSprop": rmsprop, "Adagrad": adagrad,
     "Adadelta": adadelta, "Adamax": adamax, "NAdam": nadam, "RAdam": radam, "ASGD": asgd,
-    "Rprop": rprop,
+    "Rprop": rprop, "Adafactor": adafactor, "Muon": muon,
 }  # fmt: skip
 
 

@@ -283,7 +283,46 @@ def scalar(value: float) -> Any:
     return wrap(np.array(value, np.float32))
 
 
-class FusedOptimizer(Optimizer):
+class _ByGroup(Optimizer):
+    """An optimizer that updates the parameters with gradients of each group, and keeps a state for each."""
+
+    def _new_state(self, p: Any, group: dict) -> dict[str, Any]:
+        raise NotImplementedError
+
+    @no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One update. `closure` computes the loss again (with gradients) and returns it."""
+        loss = self._loss(closure)
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p._grad is not None]
+            if params:
+                self._update(group, params)
+        return loss
+
+    def _update(self, group: dict, params: list) -> None:
+        raise NotImplementedError
+
+    def _states(self, group: dict, params: list) -> list[dict]:
+        """The state of each parameter, made where there is none."""
+        states = [self.state[p] for p in params]
+        for p, state in zip(params, states, strict=True):
+            if not state:
+                state.update(self._new_state(p, group))
+        return states
+
+
+class ComposedOptimizer(_ByGroup):
+    """An optimizer whose step is made of tensor ops, one parameter after the other."""
+
+    def _update(self, group: dict, params: list) -> None:
+        for p, state in zip(params, self._states(group, params), strict=True):
+            self._update_one(group, p, p._grad.detach(), state)
+
+    def _update_one(self, group: dict, p: Any, grad: Any, state: dict) -> None:
+        raise NotImplementedError
+
+
+class FusedOptimizer(_ByGroup):
     """An optimizer whose step is one kernel call for all parameters of a group."""
 
     _kind: str
@@ -312,24 +351,8 @@ class FusedOptimizer(Optimizer):
             state[name] = wrap(np.full_like(p._data, value))
         return state
 
-    @no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One update. `closure` computes the loss again (with gradients) and returns it."""
-        loss = self._loss(closure)
-        for group in self.param_groups:
-            params = [p for p in group["params"] if p._grad is not None]
-            if params:
-                self._update(group, params)
-        return loss
-
     def _update(self, group: dict, params: list) -> None:
-        states = []
-        for p in params:
-            state = self.state[p]
-            if not state:
-                state.update(self._new_state(p, group))
-            states.append(state)
-        self._launch(group, params, states, self._flags(group))
+        self._launch(group, params, self._states(group, params), self._flags(group))
 
     def _launch(self, group: dict, params: list, states: list, flags: int) -> None:
         _core.optim_step(
