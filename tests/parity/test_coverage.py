@@ -12,7 +12,7 @@ import fastnn
 LATER_MODULES = {
     "RNN", "RNNBase", "RNNCell", "RNNCellBase", "LSTM", "LSTMCell", "GRU", "GRUCell", "MultiheadAttention",
     "Transformer", "TransformerDecoder", "TransformerDecoderLayer", "TransformerEncoder", "TransformerEncoderLayer",
-    "CTCLoss", "LinearCrossEntropyLoss",
+    "CTCLoss",
 }  # fmt: skip
 # Multi-GPU wrappers, and names that PyTorch itself deprecates.
 NEVER_MODULES = {
@@ -25,7 +25,6 @@ NEVER_MODULES = {
 LATER_FUNCTIONS = {
     "scaled_dot_product_attention",
     "scaled_grouped_mm", "scaled_mm", "grouped_mm", "multi_head_attention_forward", "ctc_loss",
-    "linear_cross_entropy",
 }  # fmt: skip
 # Its gradients are sparse tensors, which fastnn has not.
 NEVER_OPTIMIZERS = {"SparseAdam"}

@@ -70,6 +70,7 @@ from ..ops.dropout import (
 from ..ops.embedding import embedding, embedding_bag
 from ..ops.linalg import bilinear, linear
 from ..ops.loss_class import cross_entropy, nll_loss
+from ..ops.loss_linear import linear_cross_entropy
 from ..ops.loss_margin import (
     cosine_embedding_loss,
     cosine_similarity,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..ops import loss_class, loss_margin, loss_pointwise
+from ..ops import loss_margin, loss_pointwise
 from ..ops._loss import legacy_reduction
 from .distance import PairwiseDistance
 from .module import Module
@@ -78,53 +78,6 @@ class HuberLoss(_Loss):
 
     def forward(self, input: Any, target: Any) -> Any:
         return loss_pointwise.huber_loss(input, target, self.reduction, self.delta)
-
-
-class CrossEntropyLoss(_WeightedLoss):
-    """cross_entropy() of logits with class indices or class probabilities."""
-
-    def __init__(
-        self,
-        weight: Any = None,
-        size_average: Any = None,
-        ignore_index: int = -100,
-        reduce: Any = None,
-        reduction: str = "mean",
-        label_smoothing: float = 0.0,
-    ) -> None:
-        super().__init__(weight, size_average, reduce, reduction)
-        self.ignore_index = ignore_index
-        self.label_smoothing = label_smoothing
-
-    def forward(self, input: Any, target: Any) -> Any:
-        return loss_class.cross_entropy(
-            input,
-            target,
-            self.weight,
-            ignore_index=self.ignore_index,
-            reduction=self.reduction,
-            label_smoothing=self.label_smoothing,
-        )
-
-
-class NLLLoss(_WeightedLoss):
-    """nll_loss() of log-probabilities."""
-
-    def __init__(
-        self,
-        weight: Any = None,
-        size_average: Any = None,
-        ignore_index: int = -100,
-        reduce: Any = None,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(weight, size_average, reduce, reduction)
-        self.ignore_index = ignore_index
-
-    def forward(self, input: Any, target: Any) -> Any:
-        return loss_class.nll_loss(
-            input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction
-        )
 
 
 class BCELoss(_WeightedLoss):

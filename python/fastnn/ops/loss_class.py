@@ -61,13 +61,13 @@ def _cross_entropy_backward(node: Node, g: Any) -> tuple:
     x, target, weight = node.saved_tensors()
     saved, options = node.ctx
     if wants_grad(g, x, target):
-        return _cross_entropy_composite(g, x, target, weight, saved, *options)
+        return cross_entropy_gradients(g, x, target, weight, saved, *options)
     logits, w = _cross_entropy_arrays(x, weight)
     dy = wide(g._data)
     dx = wrap(_core.cross_entropy_backward(dy, logits, target._data, w, saved, *options))
     if node.edges[1] is None:
         return dx, None
-    return dx, _cross_entropy_composite(g, x, target, weight, saved, *options)[1]
+    return dx, cross_entropy_gradients(g, x, target, weight, saved, *options)[1]
 
 
 def _distribution(
@@ -88,7 +88,7 @@ def _distribution(
     return wrap(cast(flat, x._data.dtype)) * w, None
 
 
-def _cross_entropy_composite(
+def cross_entropy_gradients(
     g: Any, x: Any, target: Any, weight: Any, saved: np.ndarray, ignore_index: int,
     smoothing: float, reduction: int,
 ) -> tuple:  # fmt: skip
