@@ -58,7 +58,7 @@ def page(whole: dict[str, Any], source: str) -> str:
         f"Machine: {machine}. Versions: {versions}.", "",
         "Ours and the peers run in turn, each in a process of its own with the same number of threads; times are the best "
         "of the rounds, ratios (PyTorch's time / ours) the median of theirs. A share is that of the time which the "
-        "machine's peak (multiply-adds, half of them fed by a load, in runs as long as the case's call and sampled beside it) "
+        "machine's peak (multiply-adds, half of them fed by a load, in runs as long as the case's call, sampled beside it) "
         "or its bandwidth, probed at the start, allows at best.", "",
         "![ratios](charts/ratios.png)", "", "![roofline](charts/roofline.png)", "",
         "## By kind of work", "",

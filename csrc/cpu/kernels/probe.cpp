@@ -15,7 +15,8 @@ template <class T>
 static int64_t multiply_adds(int64_t rounds, T* sink) {
   T operands[kChains / 2 * kLanes<T>];
 #pragma GCC unroll 16
-  for (int i = 0; i < kChains / 2; ++i) store(operands + i * kLanes<T>, splat(static_cast<T>(0.25)));
+  for (int i = 0; i < kChains / 2; ++i)
+    store(operands + i * kLanes<T>, splat(static_cast<T>(0.25)));
   Vec<T> sum[kChains];
 #pragma GCC unroll 16
   for (int i = 0; i < kChains; ++i) sum[i] = splat(static_cast<T>(i));
