@@ -82,7 +82,10 @@ def mobilenet_v2(t: Any) -> Any:
 
 
 def folded(t: Any, model: Any) -> Any:
-    """The model, which must be in evaluation mode, with its normalisations folded into the convolutions before them."""
+    """The model, which must be in evaluation mode, with its normalisations folded into the convolutions before them; ours
+    also with activations applied by the layers before them."""
+    if hasattr(t.nn.utils, "fuse_for_inference"):
+        return t.nn.utils.fuse_for_inference(model)
     for child in model.children():
         folded(t, child)
     if isinstance(model, t.nn.Sequential):

@@ -1,5 +1,5 @@
 """Whole networks, forward only: as written, and with the normalisations folded into the convolutions (which ONNX Runtime
-does by itself)."""
+does by itself; ours by nn.utils.fuse_for_inference, activations included)."""
 
 from __future__ import annotations
 

@@ -67,6 +67,7 @@ Path correlate_path(const Correlation& c) {
     return {[](const Correlation&) -> size_t { return 0; },
             [](const Correlation& c, void*) { correlate_reference(c); }};
   if (prefers_channels(c)) return {correlate_channels_workspace, correlate_channels};
+  if (prefers_planes(c)) return {correlate_planes_workspace, correlate_planes};
   if (prefers_winograd(c)) return {correlate_winograd_workspace, correlate_winograd};
   if (prefers_filters(c)) return {correlate_filters_workspace, correlate_filters};
   if (prefers_direct(c)) return {correlate_direct_workspace, correlate_direct};

@@ -56,7 +56,7 @@ struct ChannelPlan {
       t.channels = channels;
       t.dst = c.result.data + (n * c.result.n + row * c.result.axis[1]) * elem;
       t.dst_x = c.result.axis[2];
-      t.relu = c.activation == Activation::relu;
+      t.rectifier = rectifier_of(c.activation);
       f(t);
     }
   }
@@ -72,7 +72,7 @@ bool one_type(const Correlation& c) { return c.dtype == DType::f32 || c.dtype ==
 bool prefers_channels(const Correlation& c) {
   return two_axes(c) && one_type(c) && c.in == 1 && c.out == 1 && c.groups > 1 && c.taps() > 0 &&
          c.image.c == 1 && c.result.c == 1 &&
-         (c.activation == Activation::none || c.activation == Activation::relu);
+         (c.activation == Activation::none || rectifies(c.activation));
 }
 
 size_t correlate_channels_workspace(const Correlation& c) {

@@ -38,7 +38,7 @@ struct RowPlan {
     row_bands = (c.axis[1].out + rows - 1) / rows;
     per_task = std::max<int64_t>(1, kTaskWork / (work * rows));
     straight = c.elem() == elem && (c.result.axis[2] == 1 || c.axis[2].out == 1) &&
-               (c.activation == Activation::none || c.activation == Activation::relu);
+               (c.activation == Activation::none || rectifies(c.activation));
     weight_bytes = round_up(c.groups * c.out * k * elem, 64);
     offset_bytes = round_up(k * 8, 64);
     bias_bytes = round_up(c.groups * c.out * elem, 64);
@@ -65,7 +65,7 @@ class RowRun {
     offset_ = reinterpret_cast<int64_t*>(weight_ + p_.weight_bytes);
     bias_ = weight_ + p_.weight_bytes + p_.offset_bytes;
     scratch_ = bias_ + p_.bias_bytes;
-    relu_ = c_.activation == Activation::relu;
+    rectifier_ = rectifier_of(c_.activation);
   }
 
   void all() {
@@ -139,7 +139,7 @@ class RowRun {
       t.filters = static_cast<int>(p_.filters(b));
       const int64_t o = g * c_.out + p_.first(b);
       t.bias = c_.bias ? bias_ + o * p_.elem : nullptr;
-      t.relu = relu_;
+      t.rectifier = rectifier_;
       const int64_t total = rows * per_row, most = p_.kernels.vectors(t.filters);
       const int64_t tiles = (total + most - 1) / most;  // of nearly the same size
       for (int64_t i = 0; i < tiles; ++i)
@@ -160,7 +160,7 @@ class RowRun {
     t.rows = rows;
     t.pixels = c_.axis[2].out;
     t.bias = c_.bias ? bias_ + g * p_.elem : nullptr;
-    t.relu = relu_;
+    t.rectifier = rectifier_;
     char* out =
         c_.result.data + (n * c_.result.n + g * c_.result.c + row0 * c_.result.axis[1]) * c_.elem();
     t.dst = p_.straight ? out : scratch + p_.band_bytes;
@@ -174,7 +174,7 @@ class RowRun {
                      out + r * c_.result.axis[1] * c_.elem(), c_.dtype, c_.result.axis[1],
                      c_.result.axis[2]});
   }
-  Activation activation_left() const { return relu_ ? Activation::none : c_.activation; }
+  Activation activation_left() const { return rectifier_.on ? Activation::none : c_.activation; }
 
   // Vectors [begin, end) of a band, numbered row by row.
   void tile(ConvRowTile& t, int64_t n, int64_t o, int64_t row0, int64_t begin, int64_t end,
@@ -211,7 +211,7 @@ class RowRun {
   char* weight_;
   int64_t* offset_;
   char *bias_, *scratch_;
-  bool relu_;
+  Rectifier rectifier_;
 };
 
 }  // namespace

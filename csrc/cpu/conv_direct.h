@@ -9,6 +9,11 @@ bool prefers_direct(const Correlation& c);
 size_t correlate_direct_workspace(const Correlation& c);
 void correlate_direct(const Correlation& c, void* workspace);
 
+// One channel under one filter (depthwise), read where it lies.
+bool prefers_planes(const Correlation& c);
+size_t correlate_planes_workspace(const Correlation& c);
+void correlate_planes(const Correlation& c, void* workspace);
+
 // Filters side by side: many filters.
 bool prefers_filters(const Correlation& c);
 size_t correlate_filters_workspace(const Correlation& c);

@@ -204,7 +204,7 @@ class Run {
     tile.k = t.k.size();
     tile.alpha = plan_.segments > 1 ? 1 : p_.alpha;
     tile.beta = !t.first ? 1 : plan_.segments > 1 ? 0 : p_.beta;
-    tile.relu = t.last && plan_.segments == 1 && p_.activation == Activation::relu;
+    if (t.last && plan_.segments == 1) tile.rectifier = rectifier_of(p_.activation);
     tile.a_row = plan_.a == GemmMode::direct ? p_.a.lane_stride : 1;
     tile.a_k = plan_.a == GemmMode::direct ? p_.a.k_stride : f_.a_panel;
     tile.b_k = plan_.b == GemmMode::direct ? p_.b.k_stride : f_.nr;
@@ -284,7 +284,7 @@ class Run {
   }
 
   void finish(const GemmTile& tile, void* out, int64_t i, int64_t j) const {
-    const bool done = p_.activation == Activation::relu;
+    const bool done = rectifies(p_.activation);
     GemmFinish f{tile.c, tile.c_row, tile.m,   tile.n,  done ? Activation::none : p_.activation,
                  out,    p_.c.dtype, p_.c.row, p_.c.col};
     if (!p_.c.place) return f_.finish(f);
@@ -358,7 +358,7 @@ class Run {
     }
     tile.bias_n = t.bias_n ? offset(t.bias_n, j - t.columns.begin, plan_.sum) : nullptr;
     tile.bias_m = t.bias_m;
-    tile.relu = p_.activation == Activation::relu;
+    tile.rectifier = rectifier_of(p_.activation);
     f_.packed(tile);
     finish(tile, out, i, j);
   }

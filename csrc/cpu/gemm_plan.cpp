@@ -225,7 +225,7 @@ GemmPlan make_gemm_plan(const GemmProblem& p) {
   plan.elem = plan.family == active_gemm_bf16_family() ? 2 : plan.sum;
   const DType sum_type = p.dtype == DType::f64 ? DType::f64 : DType::f32;
   plan.staged = p.c.place || p.c.dtype != sum_type || (p.c.col != 1 && p.n != 1) ||
-                (p.activation != Activation::none && p.activation != Activation::relu);
+                (p.activation != Activation::none && !rectifies(p.activation));
   // A panel of A and the stream of B share the first-level cache.
   const int64_t l1_k = cache_sizes().l1d * 2 / 3 / (plan.family->a_panel * plan.elem);
   int64_t kc_max = is_tiled(*plan.family) ? 2048 : std::clamp<int64_t>(l1_k / 64 * 64, 128, 512);

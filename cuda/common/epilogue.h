@@ -23,6 +23,8 @@ __device__ __forceinline__ C activate(Activation activation, C x) {
       return C(0.5) * x * (1 + math::gelu_tanh_of(x));
     case Activation::silu:
       return x * math::sigmoid(x);
+    case Activation::relu6:
+      return x < 0 ? C(0) : x > C(6) ? C(6) : x;
     default:
       return x;
   }

@@ -80,3 +80,96 @@ def test_refusals():
         fuse_conv_bn_eval(conv.eval(), nn.BatchNorm2d(3, track_running_stats=False).eval())
     with pytest.raises(ValueError, match=r"linear\.out_features == bn\.num_features"):
         fuse_linear_bn_eval(nn.Linear(2, 4).eval(), bn)
+
+
+ACTIVATIONS = [
+    nn.ReLU(), nn.ReLU6(), nn.Sigmoid(), nn.Tanh(), nn.GELU(), nn.GELU("tanh"), nn.SiLU(),
+]  # fmt: skip
+LAYERS = {
+    **PAIRS,
+    "conv2d-3x3": (lambda: nn.Conv2d(32, 40, 3, padding="same"), nn.BatchNorm2d, (2, 32, 15, 17)),
+    "conv2d-1x1": (lambda: nn.Conv2d(24, 40, 1), nn.BatchNorm2d, (2, 24, 9, 7)),
+    "conv2d-reflect": (
+        lambda: nn.Conv2d(3, 8, 3, padding=1, padding_mode="reflect"), nn.BatchNorm2d, (1, 3, 8, 8),
+    ),
+    "depthwise": (lambda: nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.BatchNorm2d, (2, 8, 9, 20)),
+    "depthwise-stride": (
+        lambda: nn.Conv2d(8, 8, 5, stride=2, padding=2, groups=8), nn.BatchNorm2d, (2, 8, 9, 40),
+    ),
+    "first layer": (lambda: nn.Conv2d(1, 6, 5, padding=2), nn.BatchNorm2d, (2, 1, 28, 28)),
+    "linear, three axes": (lambda: nn.Linear(5, 8), None, (2, 3, 5)),
+}  # fmt: skip
+
+
+def close(a, b, tolerance=2e-5):
+    np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), tolerance, tolerance)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+@pytest.mark.parametrize("name", LAYERS)
+def test_fused_network_equals_the_network(name, activation):
+    make, norm, shape = LAYERS[name]
+    layer = make()
+    channels = 8 if name in PAIRS else layer.weight.shape[0]
+    norms = [] if norm is None else [seen(norm(channels))]
+    model = nn.Sequential(layer, nn.Identity(), *norms, nn.Dropout(), activation).eval()
+    with fastnn.no_grad():
+        for p in model[0].parameters():  # large enough for the bend of ReLU6
+            p.mul_(4)
+    x = fastnn.randn(shape)
+    fused = nn.utils.fuse_for_inference(model)
+    close(fused(x), model(x))
+    assert len(fused) == len(model)
+    transposed = name == "transposed"
+    assert (type(fused[-1]) is nn.Identity) is not transposed
+    assert not any(p.requires_grad for p in fused.parameters())
+    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_fused_network_keeps_what_it_cannot_merge():
+    class Wide(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.ReLU())
+
+        def forward(self, x):
+            return self.body(x) * 2
+
+    model = nn.Sequential(
+        nn.ReLU(), nn.BatchNorm2d(3), Wide(), nn.MaxPool2d(2), nn.BatchNorm2d(4), nn.LeakyReLU(), nn.Flatten(),
+        nn.Linear(36, 5), nn.Softmax(-1),
+    ).eval()  # fmt: skip
+    x = fastnn.randn(2, 3, 8, 8)
+    fused = nn.utils.fuse_for_inference(model)
+    close(fused(x), model(x))
+    kept = [type(m) for m in fused]
+    assert kept == [type(m) for m in model]
+    assert [type(m).__name__ for m in fused[2].body] == [
+        "Activated",
+        "Identity",
+        "Identity",
+        "ReLU",
+    ]
+
+
+def test_a_layer_that_is_watched_is_not_merged():
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+    seen_shapes = []
+    model[0].register_forward_hook(lambda m, args, y: seen_shapes.append(y.shape))
+    fused = nn.utils.fuse_for_inference(model)
+    fused(fastnn.ones(2, 3))
+    assert seen_shapes == [(2, 4)]
+
+
+def test_a_fused_network_still_has_a_gradient_for_its_input():
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU()).eval()
+    x = fastnn.randn(1, 2, 5, 5, requires_grad=True)
+    (expected,) = fastnn.autograd.grad(model(x).sum(), x)
+    (grad,) = fastnn.autograd.grad(nn.utils.fuse_for_inference(model)(x).sum(), x)
+    close(grad, expected)
+
+
+def test_relu_of_a_kernel_keeps_nan():
+    model = nn.Sequential(nn.Linear(2, 1, bias=False), nn.ReLU6())
+    y = nn.utils.fuse_for_inference(model)(fastnn.tensor([[float("nan"), 1.0]]))
+    assert np.isnan(y.numpy()).all()

@@ -36,7 +36,7 @@ FASTNN_INLINE void channel_pixel(const ConvChannelRow& t, const T* x, int64_t x0
     }
   FASTNN_UNROLL for (int v = 0; v < NV; ++v) {
     if (t.bias) acc[v] += read(static_cast<const T*>(t.bias) + c, v);
-    if (t.relu) acc[v] = Vec<T>{} > acc[v] ? Vec<T>{} : acc[v];  // keeps NaN
+    if (t.rectifier.on) acc[v] = rectified(t.rectifier, acc[v]);
     if (v == NV - 1 && lanes < L)
       store_n(dst + v * L, acc[v], lanes);
     else
@@ -74,7 +74,7 @@ static void channel_group(const ConvChannelRow& t, int64_t p) {
     }
     FASTNN_UNROLL for (int o = 0; o < P; ++o) {
       if (t.bias) acc[o] += read(static_cast<const T*>(t.bias) + c);
-      if (t.relu) acc[o] = Vec<T>{} > acc[o] ? Vec<T>{} : acc[o];  // keeps NaN
+      if (t.rectifier.on) acc[o] = rectified(t.rectifier, acc[o]);
       if (lanes == L)
         store(out + o * t.dst_x + c, acc[o]);
       else

@@ -4,6 +4,7 @@
 #include "cpu/kernels/conv_channels.h"
 #include "cpu/kernels/conv_direct_table.h"
 #include "cpu/kernels/conv_pack.h"
+#include "cpu/kernels/conv_plane.h"
 #include "cpu/kernels/gemm_tile.h"
 
 namespace fastnn::FASTNN_ISA_NS {
@@ -145,9 +146,8 @@ static void row_tile(const ConvRowTile& t) {
       const Vec<T> b = splat(static_cast<const T*>(t.bias)[f]);
       FASTNN_UNROLL for (int v = 0; v < V; ++v) acc[f][v] += b;
     }
-    if (t.relu)
-      FASTNN_UNROLL for (int v = 0; v < V; ++v) acc[f][v] =
-          Vec<T>{} > acc[f][v] ? Vec<T>{} : acc[f][v];  // keeps NaN
+    if (t.rectifier.on)
+      FASTNN_UNROLL for (int v = 0; v < V; ++v) acc[f][v] = rectified(t.rectifier, acc[f][v]);
     FASTNN_UNROLL for (int v = 0; v < V; ++v) {
       T* dst = static_cast<T*>(t.dst[v]) + f * t.dst_filter;
       if (t.lanes[v] == kLanes<T>)
@@ -206,7 +206,7 @@ FASTNN_INLINE void plane_rows(const ConvPlane& t, const T* src, T* dst, int lane
   }
   FASTNN_UNROLL for (int o = 0; o < R; ++o) {
     if (t.bias) acc[o] += splat(*static_cast<const T*>(t.bias));
-    if (t.relu) acc[o] = Vec<T>{} > acc[o] ? Vec<T>{} : acc[o];  // keeps NaN
+    if (t.rectifier.on) acc[o] = rectified(t.rectifier, acc[o]);
     if (lanes == kLanes<T>)
       store(dst + o * t.dst_row, acc[o]);
     else
@@ -377,6 +377,11 @@ static constexpr ConvDirect direct() {
           &copy_band<T>,
           &run_rows<T>,
           &run_plane<T>,
+#ifdef __AVX512F__
+          &run_image_plane<T>,
+#else
+          nullptr,
+#endif
           &run_taps<T>,
           &run_dots<T>,
           &run_channel_row<T>,

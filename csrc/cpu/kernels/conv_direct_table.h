@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+#include "fastnn/activation.h"
 #include "fastnn/dtype.h"
 
 namespace fastnn {
@@ -24,7 +25,7 @@ struct ConvBand {
 
 constexpr int kConvVectors = 8;  // at most, of a row tile
 
-// out[o][v] = relu(bias[o] + sum_k weight[k * filters + o] src[v][offset[k]]) for vectors of
+// out[o][v] = act(bias[o] + sum_k weight[k * filters + o] src[v][offset[k]]) for vectors of
 // pixels.
 struct ConvRowTile {
   const void* weight;
@@ -36,11 +37,11 @@ struct ConvRowTile {
   int64_t dst_filter;       // between filters
   int lanes[kConvVectors];  // that are stored
   const void* bias;         // or null
-  bool relu;
+  Rectifier rectifier;
 };
 
 // Rows of one channel under one filter of kernel x kernel taps, 3 or 5, with step 1 or 2 in both
-// axes: dst[y][x] = relu(bias + sum weight[i][j] src[(y * step + i) * pitch + x + column[j]]).
+// axes: dst[y][x] = act(bias + sum weight[i][j] src[(y * step + i) * pitch + x + column[j]]).
 struct ConvPlane {
   int kernel, step;
   const void* weight;
@@ -50,7 +51,22 @@ struct ConvPlane {
   void* dst;
   int64_t dst_row, rows, pixels;
   const void* bias;  // or null
-  bool relu;
+  Rectifier rectifier;
+};
+
+// The same for rows [row0, row1) from an image without a border, whose columns are adjacent: tap
+// (i, j) of output pixel (y, x) meets image pixel (low_y + y * step + i, low_x + x * step + j),
+// which counts as 0 outside [0, size).
+struct ConvImagePlane {
+  int kernel, step;
+  const void* weight;
+  int64_t weight_y, weight_x;
+  const void* image;
+  int64_t image_row, size_y, size_x, low_y, low_x;
+  void* dst;
+  int64_t dst_row, row0, row1, pixels;
+  const void* bias;  // or null
+  Rectifier rectifier;
 };
 
 // sum[r][lane] += sum over the pixels of some images of x[offset[r]] dy[lane]: what `taps` taps of
@@ -92,7 +108,7 @@ struct ConvChannelRow {
   int64_t dst_x;
   const void* bias;  // or null
   void* sum;         // [tap][channel], of channel_dots
-  bool relu;
+  Rectifier rectifier;
 };
 
 struct ConvDirect {
@@ -104,6 +120,7 @@ struct ConvDirect {
   void (*band)(const ConvBand&);
   void (*rows)(const ConvRowTile&);
   void (*plane)(const ConvPlane&);
+  void (*image_plane)(const ConvImagePlane&);  // null without masks
   void (*taps)(const ConvTapTile&);
   void (*dots)(const ConvDotTile&);
   void (*channel_row)(const ConvChannelRow&);

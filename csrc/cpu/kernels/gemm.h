@@ -32,7 +32,7 @@ struct GemmTile {
   double alpha, beta;  // src is not read when beta is 0
   const void* bias_n;  // n values, or null
   const void* bias_m;  // m values, or null
-  bool relu;
+  Rectifier rectifier;
 };
 
 // A panel from a matrix in memory: dst[k][lane] = src[lane * lane_stride + k * k_stride].

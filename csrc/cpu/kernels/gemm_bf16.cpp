@@ -63,7 +63,7 @@ FASTNN_INLINE void store_sums(void* to, int64_t row) {
   if constexpr (MT == 2 && NT == 2) _tile_stored(3, p + kTile * row + kTile, row * 4);
 }
 
-// alpha, beta, bias and relu, row by row: tiles can only be stored.
+// alpha, beta, bias and rectifier, row by row: tiles can only be stored.
 template <int NT>
 static void write_rows(const GemmTile& t, const float* sum) {
   GemmTile row = t;
@@ -82,7 +82,7 @@ static void product(const GemmTile& t) {
   const bool whole = t.m == MT * kTile && t.n == NT * kTile;
   const bool resumed = whole && t.k > 0 && t.alpha == 1 && t.beta == 1;  // the sum goes on
   const bool plain = whole && t.k > 0 && t.alpha == 1 && (resumed || t.beta == 0) && !t.bias_n &&
-                     !t.bias_m && !t.relu;
+                     !t.bias_m && !t.rectifier.on;
   alignas(64) float sum[kRowsAtOnce * kColumns];
   if (t.k > 0) {
     if (resumed) {

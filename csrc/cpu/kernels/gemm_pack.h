@@ -177,7 +177,8 @@ static void activate(Activation activation, T* row, int n) {
     case Activation::none:
       return;
     case Activation::relu:
-      return map_row(row, n, [](Vec<T> x) { return Vec<T>{} > x ? Vec<T>{} : x; });  // keeps NaN
+    case Activation::relu6:
+      return map_row(row, n, [r = rectifier_of(activation)](Vec<T> x) { return rectified(r, x); });
     case Activation::sigmoid:
       return map_row(row, n, [](Vec<T> x) { return sigmoid(x); });
     case Activation::tanh:

@@ -52,7 +52,7 @@ FASTNN_INLINE Vec<T> load_column(const T* row, int j, int last) {
   return j == NV - 1 ? load_last(row + j * kLanes<T>, last) : load(row + j * kLanes<T>);
 }
 
-// alpha, beta * src, bias, relu, store: everything while the sums are in registers.
+// alpha, beta * src, bias, rectifier, store: everything while the sums are in registers.
 template <class T, int R, int NV>
 FASTNN_INLINE void write_tile(const GemmTile& t, Vec<T> (&acc)[R][NV]) {
   constexpr int L = kLanes<T>;
@@ -84,10 +84,9 @@ FASTNN_INLINE void write_tile(const GemmTile& t, Vec<T> (&acc)[R][NV]) {
       FASTNN_UNROLL for (int j = 0; j < NV; ++j) acc[r][j] += splat(bias[r]);
     }
   }
-  if (t.relu) {
+  if (t.rectifier.on) {
     FASTNN_UNROLL for (int r = 0; r < R; ++r) {
-      FASTNN_UNROLL for (int j = 0; j < NV; ++j) acc[r][j] =
-          Vec<T>{} > acc[r][j] ? Vec<T>{} : acc[r][j];  // keeps NaN
+      FASTNN_UNROLL for (int j = 0; j < NV; ++j) acc[r][j] = rectified(t.rectifier, acc[r][j]);
     }
   }
   T* c = static_cast<T*>(t.c);

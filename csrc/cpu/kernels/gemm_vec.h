@@ -35,6 +35,14 @@ struct EdgeLoad {
 #endif
 };
 
+// min(max(x, 0), high); keeps NaN
+template <class V>
+FASTNN_INLINE V rectified(const Rectifier& r, V x) {
+  const V high = V{} + static_cast<Elem<V>>(r.high);
+  x = V{} > x ? V{} : x;
+  return x > high ? high : x;
+}
+
 // ---- Elements of other types ----
 
 FASTNN_INLINE float widen(float x) { return x; }

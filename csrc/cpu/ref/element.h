@@ -55,6 +55,8 @@ inline double activate_reference(Activation activation, double x) {
       return 0.5 * x * (1 + std::tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
     case Activation::silu:
       return x / (1 + std::exp(-x));
+    case Activation::relu6:
+      return x < 0 ? 0 : x > 6 ? 6 : x;
   }
   return x;
 }

@@ -165,6 +165,22 @@ def _conv(
     return _convolution(input, weight, bias, _Geometry(stride, padding, dilation, groups))
 
 
+def conv_activated(
+    dims: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any,
+    groups: int, activation: str,
+) -> Any:  # fmt: skip
+    """activation(conv(...)) in one pass, without a gradient."""
+    op = f"conv{dims}d"
+    _check(op, dims, input, weight, bias)
+    padding = _padding(padding, stride, dilation, weight, op)
+    return wrap(
+        _core.conv_forward(
+            input._data, weight._data, None if bias is None else bias._data, stride, padding, dilation,
+            groups, activation=activation,
+        )
+    )  # fmt: skip
+
+
 def conv1d(
     input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0,
     dilation: Any = 1, groups: int = 1,

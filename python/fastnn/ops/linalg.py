@@ -11,6 +11,7 @@ import numpy as np
 from .. import _core
 from .._errors import ShapeError
 from ..autograd.node import Node, wants_grad
+from ..kernels.linear import linear as activated_product
 from . import inplace
 from ._util import as_tensor_operand, require_tensor, require_tensors, store, wrap
 
@@ -200,6 +201,13 @@ def _linear_backward(node: Node, g: Any) -> tuple:
 
 
 linear = _core.make_linear(_linear_backward)
+
+
+def linear_activated(input: Any, weight: Any, bias: Any, activation: str) -> Any:
+    """activation(linear(...)) in one pass, without a gradient."""
+    require_tensors("linear", input=input, weight=weight)
+    b = None if bias is None else bias._data
+    return wrap(activated_product(input._data, weight._data, b, activation))
 
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:

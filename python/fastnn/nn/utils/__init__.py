@@ -1,4 +1,4 @@
-"""Tools around modules: gradient clipping, parameters as a vector, folded normalisation."""
+"""Tools around modules: gradient clipping, parameters as a vector, layers folded for inference."""
 
 from .clip_grad import (
     clip_grad_norm_,
@@ -14,6 +14,7 @@ from .fusion import (
     fuse_linear_bn_eval,
     fuse_linear_bn_weights,
 )
+from .inference import fuse_for_inference
 
 __all__ = [
     "clip_grad_norm_",
@@ -21,6 +22,7 @@ __all__ = [
     "clip_grads_with_norm_",
     "fuse_conv_bn_eval",
     "fuse_conv_bn_weights",
+    "fuse_for_inference",
     "fuse_linear_bn_eval",
     "fuse_linear_bn_weights",
     "get_total_norm",
