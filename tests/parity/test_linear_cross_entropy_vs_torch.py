@@ -62,7 +62,7 @@ def test_signatures(name):
 @pytest.mark.parametrize(
     "batch, features, classes", [(64, 8, 80), (7, 8, 3), (1, 1, 1), (4096, 512, 32000)]
 )
-@pytest.mark.parametrize("method", ["auto", "aspect_ratio", "aspect_ratio:4", None])
+@pytest.mark.parametrize("method", ["aspect_ratio", "aspect_ratio:4", None])
 def test_sizes_of_pieces(method, batch, features, classes):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -24,7 +24,8 @@ class LinearCrossEntropyOptions:
     """How linear_cross_entropy() cuts the batch.
 
     batch_chunk_size: rows in a piece; chunking_method 'aspect_ratio' takes so many that the piece's logits are as large
-    as the input, 'aspect_ratio:N' an Nth of them, 'auto' means 'aspect_ratio:2', None leaves it to batch_chunk_size.
+    as the input, 'aspect_ratio:N' an Nth of them, 'auto' is 'aspect_ratio:2' with 128 rows at least (every piece passes
+    over all of the weight's gradient), None leaves it to batch_chunk_size.
     The other fields are PyTorch's: here gradients add up in float32 at least, and backward may run again, whatever they
     say.
     """
@@ -60,7 +61,8 @@ class LinearCrossEntropyOptions:
             return max(1, batch if size is None else min(size, batch))
         divisor = 2 if method == "auto" else self._divisor(method)
         wanted = -(-batch // max(1, -(-classes // max(1, in_features))))
-        rows = max(1, min((1 << max(0, wanted - 1).bit_length()) // divisor, batch))
+        least = 128 if method == "auto" else 1
+        rows = max(1, min(max((1 << max(0, wanted - 1).bit_length()) // divisor, least), batch))
         if size is not None and size != rows:
             raise ValueError(
                 f"batch_chunk_size (={size}) and chunking_method ('{method}') give different chunk sizes "
