@@ -275,11 +275,11 @@ void bind_pointwise_ops(py::module_& m) {
   m.def("set_default_dtype",
         [](py::handle dtype) { default_dtype = dtype_arg(dtype, "set_default_dtype"); });
   m.def("make_binary", [](const std::string& name, py::object backward, const std::string& saves,
-                          bool floats, const std::string& doc) {
+                          bool floats, const std::string& doc, const std::string& module) {
     const int id = kernel_named(name);
     const bool scaled = name == "add" || name == "sub";
     return made<binary>(
-        "fastnn.ops.arithmetic", name, id | traits_of(saves, floats), doc,
+        module, name, id | traits_of(saves, floats), doc,
         scaled ? "(input, other, *, alpha=1, out=None)" : "(input, other, *, out=None)",
         std::move(backward));
   });

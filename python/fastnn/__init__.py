@@ -64,44 +64,53 @@ from .autograd import (
 from .ops.activation import (
     celu,
     hardshrink,
-    log_softmax,
     prelu,
     relu,
     relu_,
     rrelu,
     selu,
     sigmoid,
-    softmax,
     tanh,
 )
 from .ops.arithmetic import (
     add,
     addcdiv,
     addcmul,
-    allclose,
     atan2,
+    div,
+    divide,
+    floor_divide,
+    fmax,
+    fmin,
+    fmod,
+    hypot,
+    lerp,
+    maximum,
+    minimum,
+    mul,
+    multiply,
+    pow,
+    remainder,
+    sub,
+    subtract,
+    true_divide,
+)
+from .ops.comparison import (
+    allclose,
     bitwise_and,
     bitwise_left_shift,
     bitwise_not,
     bitwise_or,
     bitwise_right_shift,
     bitwise_xor,
-    div,
-    divide,
     eq,
     equal,
-    floor_divide,
-    fmax,
-    fmin,
-    fmod,
     ge,
     greater,
     greater_equal,
     gt,
-    hypot,
     isclose,
     le,
-    lerp,
     less,
     less_equal,
     logical_and,
@@ -109,17 +118,8 @@ from .ops.arithmetic import (
     logical_or,
     logical_xor,
     lt,
-    maximum,
-    minimum,
-    mul,
-    multiply,
     ne,
     not_equal,
-    pow,
-    remainder,
-    sub,
-    subtract,
-    true_divide,
 )
 from .ops.conv import (
     conv1d,
@@ -150,7 +150,23 @@ from .ops.creation import (
     zeros,
     zeros_like,
 )
-from .ops.indexing import (
+from .ops.cumulative import (
+    cummax,
+    cummin,
+    cumprod,
+    cumsum,
+    diff,
+)
+from .ops.extremes import (
+    amax,
+    amin,
+    aminmax,
+    argmax,
+    argmin,
+    max,
+    min,
+)
+from .ops.gathering import (
     gather,
     index_add,
     index_copy,
@@ -203,7 +219,13 @@ from .ops.linalg import (
     tensordot,
     trace,
 )
-from .ops.masking import argwhere, masked_fill, masked_scatter, masked_select, nonzero
+from .ops.masking import (
+    argwhere,
+    masked_fill,
+    masked_scatter,
+    masked_select,
+    nonzero,
+)
 from .ops.pointwise import (
     abs,
     absolute,
@@ -271,35 +293,20 @@ from .ops.random import (
 )
 from .ops.reduction import (
     all,
-    amax,
-    amin,
-    aminmax,
     any,
-    argmax,
-    argmin,
     count_nonzero,
-    cumprod,
-    cumsum,
-    diff,
-    dist,
-    logsumexp,
-    max,
     mean,
-    min,
-    norm,
     prod,
-    std,
-    std_mean,
     sum,
-    var,
-    var_mean,
+)
+from .ops.softmax import (
+    log_softmax,
+    softmax,
 )
 from .ops.sorting import (
     argsort,
     bincount,
     bucketize,
-    cummax,
-    cummin,
     histc,
     kthvalue,
     median,
@@ -310,6 +317,15 @@ from .ops.sorting import (
     topk,
     unique,
     unique_consecutive,
+)
+from .ops.statistics import (
+    dist,
+    logsumexp,
+    norm,
+    std,
+    std_mean,
+    var,
+    var_mean,
 )
 from .ops.views import (
     as_strided,

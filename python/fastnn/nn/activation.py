@@ -6,6 +6,7 @@ from typing import Any
 
 from ..ops import activation as F
 from ..ops import creation
+from ..ops import softmax as S
 from .module import Module
 from .parameter import Parameter
 
@@ -297,21 +298,21 @@ class Softmax(_AlongDim):
     """softmax()."""
 
     def forward(self, input: Any) -> Any:
-        return F.softmax(input, self.dim)
+        return S.softmax(input, self.dim)
 
 
 class LogSoftmax(_AlongDim):
     """log_softmax()."""
 
     def forward(self, input: Any) -> Any:
-        return F.log_softmax(input, self.dim)
+        return S.log_softmax(input, self.dim)
 
 
 class Softmin(_AlongDim):
     """softmin()."""
 
     def forward(self, input: Any) -> Any:
-        return F.softmin(input, self.dim)
+        return S.softmin(input, self.dim)
 
 
 class Softmax2d(Module):
@@ -322,4 +323,4 @@ class Softmax2d(Module):
             raise ValueError(
                 f"Softmax2d: expected input to be 3D or 4D, got {input.dim()}D instead"
             )
-        return F.softmax(input, -3)
+        return S.softmax(input, -3)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..ops import joining
-from ..ops.activation import log_softmax
+from ..ops.softmax import log_softmax
 from .container import ModuleList, Sequential
 from .linear import Linear
 from .module import Module

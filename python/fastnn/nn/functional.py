@@ -7,7 +7,6 @@ from ..ops.activation import (
     elu_,
     gelu,
     glu,
-    gumbel_softmax,
     hardshrink,
     hardsigmoid,
     hardswish,
@@ -15,7 +14,6 @@ from ..ops.activation import (
     hardtanh_,
     leaky_relu,
     leaky_relu_,
-    log_softmax,
     logsigmoid,
     mish,
     normalize,
@@ -29,8 +27,6 @@ from ..ops.activation import (
     selu_,
     sigmoid,
     silu,
-    softmax,
-    softmin,
     softplus,
     softshrink,
     softsign,
@@ -58,7 +54,9 @@ from ..ops.conv import (
     conv_transpose2d,
     conv_transpose3d,
 )
-from ..ops.creation import one_hot
+from ..ops.creation import (
+    one_hot,
+)
 from ..ops.dropout import (
     alpha_dropout,
     dropout,
@@ -67,17 +65,32 @@ from ..ops.dropout import (
     dropout3d,
     feature_alpha_dropout,
 )
-from ..ops.embedding import embedding, embedding_bag
-from ..ops.linalg import bilinear, linear
-from ..ops.loss_class import cross_entropy, nll_loss
-from ..ops.loss_linear import linear_cross_entropy
+from ..ops.embedding import (
+    embedding,
+    embedding_bag,
+)
+from ..ops.linalg import (
+    bilinear,
+    linear,
+)
+from ..ops.loss_class import (
+    cross_entropy,
+    nll_loss,
+)
+from ..ops.loss_linear import (
+    linear_cross_entropy,
+)
 from ..ops.loss_margin import (
     cosine_embedding_loss,
     cosine_similarity,
+    hinge_embedding_loss,
+    margin_ranking_loss,
     multi_margin_loss,
     multilabel_margin_loss,
+    multilabel_soft_margin_loss,
     pairwise_distance,
     pdist,
+    soft_margin_loss,
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
@@ -85,16 +98,12 @@ from ..ops.loss_pointwise import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
     gaussian_nll_loss,
-    hinge_embedding_loss,
     huber_loss,
     kl_div,
     l1_loss,
-    margin_ranking_loss,
     mse_loss,
-    multilabel_soft_margin_loss,
     poisson_nll_loss,
     smooth_l1_loss,
-    soft_margin_loss,
 )
 from ..ops.norm import (
     batch_norm,
@@ -140,4 +149,10 @@ from ..ops.resize import (
     upsample,
     upsample_bilinear,
     upsample_nearest,
+)
+from ..ops.softmax import (
+    gumbel_softmax,
+    log_softmax,
+    softmax,
+    softmin,
 )

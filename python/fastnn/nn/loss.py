@@ -174,7 +174,7 @@ class SoftMarginLoss(_Loss):
     """soft_margin_loss()."""
 
     def forward(self, input: Any, target: Any) -> Any:
-        return loss_pointwise.soft_margin_loss(input, target, reduction=self.reduction)
+        return loss_margin.soft_margin_loss(input, target, reduction=self.reduction)
 
 
 class _MarginLoss(_Loss):
@@ -198,7 +198,7 @@ class HingeEmbeddingLoss(_MarginLoss):
         super().__init__(margin, size_average, reduce, reduction)
 
     def forward(self, input: Any, target: Any) -> Any:
-        return loss_pointwise.hinge_embedding_loss(
+        return loss_margin.hinge_embedding_loss(
             input, target, self.margin, reduction=self.reduction
         )
 
@@ -216,7 +216,7 @@ class MarginRankingLoss(_MarginLoss):
         super().__init__(margin, size_average, reduce, reduction)
 
     def forward(self, input1: Any, input2: Any, target: Any) -> Any:
-        return loss_pointwise.margin_ranking_loss(
+        return loss_margin.margin_ranking_loss(
             input1, input2, target, self.margin, reduction=self.reduction
         )
 
@@ -243,7 +243,7 @@ class MultiLabelSoftMarginLoss(_WeightedLoss):
     """multilabel_soft_margin_loss()."""
 
     def forward(self, input: Any, target: Any) -> Any:
-        return loss_pointwise.multilabel_soft_margin_loss(
+        return loss_margin.multilabel_soft_margin_loss(
             input, target, self.weight, reduction=self.reduction
         )
 

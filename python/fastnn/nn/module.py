@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .. import dtypes
-from ..autograd.node import RemovableHandle, no_grad
-from ..ops import transfer
+from ..autograd.node import RemovableHandle
 from ..ops._util import TensorBase
-from ..ops.conversion import to_arguments
 from ..tensor import Tensor
+from ._module_conversion import ModuleConversion
 from ._module_hooks import register, watch_inputs, watch_outputs
 from ._module_state import ModuleState
 from .parameter import Buffer, Parameter
@@ -18,7 +16,7 @@ from .parameter import Buffer, Parameter
 _FIELDS = ("_parameters", "_buffers", "_modules")
 
 
-class Module(ModuleState):
+class Module(ModuleConversion, ModuleState):
     """Base class of all layers and models.
 
     Set Parameters, buffers (register_buffer) and Modules as attributes in ``__init__`` (after ``super().__init__()``) and
@@ -285,63 +283,6 @@ class Module(ModuleState):
             m.apply(fn)
         fn(self)
         return self
-
-    def _apply(self, fn: Callable[[Any], Any]) -> Any:
-        """Replaces the arrays of parameters (keeping the Parameter objects), their gradients, and buffers."""
-        for m in self.children():
-            m._apply(fn)
-        with no_grad():
-            for p in self._parameters.values():
-                if p is not None:
-                    p.data = fn(p.detach())
-                    if p._grad is not None:
-                        p._grad = fn(p._grad.detach())
-            for name, b in self._buffers.items():
-                if b is not None:
-                    self._buffers[name] = fn(b)
-        return self
-
-    def to(self, *args: Any, **kwargs: Any) -> Any:
-        """Converts floating-point parameters and buffers to a dtype (and everything to a device)."""
-        d, memory_format, place = to_arguments(args, kwargs)
-        if d is not None and not d.is_floating_point:
-            raise TypeError(
-                f"nn.Module.to only accepts floating point dtypes, but got desired dtype={d}"
-            )
-
-        def convert(t: Any) -> Any:
-            if place is not None:
-                t = transfer.move(t, place)
-            if d is not None and t.is_floating_point():
-                t = t.to(d)
-            if memory_format is not None and t.dim() in (4, 5):
-                t = t.contiguous(memory_format=memory_format)
-            return t
-
-        return self._apply(convert)
-
-    def cuda(self, device: Any = None) -> Any:
-        """Moves all parameters and buffers to a GPU."""
-        return self.to(device="cuda" if device is None else device)
-
-    def type(self, dst_type: Any) -> Any:
-        return self._apply(lambda t: t.to(dst_type))
-
-    def float(self) -> Any:
-        return self.to(dtypes.float32)
-
-    def double(self) -> Any:
-        return self.to(dtypes.float64)
-
-    def half(self) -> Any:
-        return self.to(dtypes.float16)
-
-    def bfloat16(self) -> Any:
-        return self.to(dtypes.bfloat16)
-
-    def cpu(self) -> Any:
-        """Moves all parameters and buffers to the CPU."""
-        return self.to(device="cpu")
 
     def train(self, mode: bool = True) -> Any:
         """Training mode for this module and all below it."""

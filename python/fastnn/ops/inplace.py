@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -90,15 +91,19 @@ def apply(x: Any, op: str, function: Callable[..., Any], *args: Any, **kwargs: A
     return x
 
 
-def in_place(name: str, function: Any) -> Any:
-    """The method `name` that writes function(self, …) into self."""
+def in_place(name: str, function: Callable[..., Any], kernel: str = "") -> Any:
+    """The method `name` that writes function(self, …) into self.
 
+    kernel: the one that does it alone when there is no history and nothing to convert.
+    """
+
+    @functools.wraps(function)
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         return apply(self, name, function, *args, **kwargs)
 
-    method.__name__ = name
+    method.__name__ = method.__qualname__ = name
     method.__doc__ = f"The in-place form of {name.rstrip('_')}()."
-    return method
+    return _core.make_in_place(kernel, method) if kernel else method
 
 
 def rebase(x: Any, result: Any) -> None:

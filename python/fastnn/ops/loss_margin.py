@@ -11,8 +11,20 @@ from .._errors import DTypeError, ShapeError
 from ._loss import legacy_reduction, reduced
 from ._narrow import in_float32
 from ._util import optional_tensors, require_tensor, require_tensors, wrap
-from .loss_pointwise import class_targets
+from .activation import logsigmoid
 from .pointwise import where
+
+
+def _class_targets(target: Any, n: int, classes: int, op: str) -> np.ndarray:
+    """int64 class indices in [0, classes); IndexError names one that is not."""
+    a = target._data.astype(np.int64)
+    if a.shape != (n,) and not (n == 1 and a.shape == ()):
+        raise ShapeError(f"{op}: inconsistent target size, expected ({n},) but got {list(a.shape)}")
+    a = a.reshape(n)
+    if a.size and (int(a.min()) < 0 or int(a.max()) >= classes):
+        bad = a[(a < 0) | (a >= classes)][0]
+        raise IndexError(f"{op}: Target {int(bad)} is out of bounds for {classes} classes")
+    return a
 
 
 @in_float32
@@ -158,7 +170,7 @@ def multi_margin_loss(
         raise ValueError(f"multi_margin_loss: only p == 1 and p == 2 supported, got {p}")
     x = _rows(input, "multi_margin_loss")
     n, classes = x._data.shape
-    y = class_targets(target, n, classes, "multi_margin_loss")
+    y = _class_targets(target, n, classes, "multi_margin_loss")
     index = wrap(y[:, None])
     gap = (margin - x.gather(1, index) + x).clamp_min(0.0)
     if p == 2:
@@ -200,3 +212,71 @@ def multilabel_margin_loss(
     counts = wrap(listed[:, :, None] & ~is_target[:, None, :])
     loss = where(counts, gap, gap * 0.0).sum((1, 2)) / classes
     return reduced(loss if input._data.ndim == 2 else loss.squeeze(0), reduction)
+
+
+@in_float32
+def soft_margin_loss(
+    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+) -> Any:
+    """``log(1 + exp(-target * input))`` for targets ±1."""
+    reduction = legacy_reduction(size_average, reduce, reduction, "soft_margin_loss")
+    require_tensors("soft_margin_loss", input=input, target=target)
+    return reduced(-logsigmoid(input * target), reduction)
+
+
+@in_float32
+def hinge_embedding_loss(
+    input: Any,
+    target: Any,
+    margin: float = 1.0,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Any:
+    """input where target is 1, ``max(0, margin - input)`` where it is -1."""
+    reduction = legacy_reduction(size_average, reduce, reduction, "hinge_embedding_loss")
+    require_tensors("hinge_embedding_loss", input=input, target=target)
+    zero = input * 0.0
+    near = where(target == -1, zero, input)
+    far = where(target == 1, zero, (margin - input).clamp_min(0.0))
+    return reduced(near + far, reduction)
+
+
+@in_float32
+def margin_ranking_loss(
+    input1: Any,
+    input2: Any,
+    target: Any,
+    margin: float = 0.0,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Any:
+    """``max(0, -target (input1 - input2) + margin)`` for targets ±1."""
+    reduction = legacy_reduction(size_average, reduce, reduction, "margin_ranking_loss")
+    require_tensors("margin_ranking_loss", input1=input1, input2=input2, target=target)
+    if not input1._data.ndim == input2._data.ndim == target._data.ndim:
+        raise ShapeError(
+            "margin_ranking_loss: all inputs should have the same number of dimensions, got "
+            f"{input1._data.ndim}, {input2._data.ndim} and {target._data.ndim}"
+        )
+    return reduced(((input2 - input1) * target + margin).clamp_min(0.0), reduction)
+
+
+@in_float32
+def multilabel_soft_margin_loss(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Any:
+    """The mean over classes of the binary cross-entropy with logits."""
+    reduction = legacy_reduction(size_average, reduce, reduction, "multilabel_soft_margin_loss")
+    require_tensors("multilabel_soft_margin_loss", input=input, target=target)
+    optional_tensors("multilabel_soft_margin_loss", weight=weight)
+    loss = -(target * logsigmoid(input) + (1.0 - target) * logsigmoid(-input))
+    if weight is not None:
+        loss = loss * weight
+    return reduced(loss.mean(-1), reduction)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -249,25 +248,13 @@ def clamp_max(input: Any, max: Any) -> Any:
 # ---- in place ----------------------------------------------------------------------------------------------------
 
 
-def _in_place(op: Callable[..., Any]) -> Callable[..., Any]:
-    name = op.__name__ + "_"
-
-    @functools.wraps(op)
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return inplace.apply(self, name, op, *args, **kwargs)
-
-    method.__name__ = method.__qualname__ = name
-    method.__doc__ = f"The in-place form of {op.__name__}()."
-    return method
-
-
 _WITH_INPLACE = (
     "neg abs sign sqrt rsqrt square reciprocal exp exp2 expm1 log log2 log10 log1p sin cos tan sinh cosh asin "
     "acos atan asinh acosh atanh erf erfc floor ceil trunc frac round clamp clamp_min clamp_max nan_to_num "
     "logit clip"
 ).split()
 for _name in _WITH_INPLACE:
-    globals()[_name + "_"] = _in_place(globals()[_name])
+    globals()[_name + "_"] = inplace.in_place(_name + "_", globals()[_name])
 
 negative, absolute, arcsin, arccos, arctan = neg, abs, asin, acos, atan
 

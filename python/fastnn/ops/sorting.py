@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from .._errors import ShapeError
-from ..autograd.node import Node, record, wants_grad
 from ._util import as_tensor_operand, dim_of, require_tensor, wide, wrap
-from .indexing import gather
+from .gathering import gather
 from .results import named_result
 
 _SortResult = named_result("sort", "values", "indices")
@@ -237,39 +236,6 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
     return wrap(counts.astype(input._data.dtype))
 
 
-def cummax(input: Any, dim: int) -> Any:
-    """The largest value so far along `dim`, and its index (the latest of equals)."""
-    return _running(input, dim, np.maximum, "cummax")
-
-
-def cummin(input: Any, dim: int) -> Any:
-    """The smallest value so far along `dim`, and its index (the latest of equals)."""
-    return _running(input, dim, np.minimum, "cummin")
-
-
-def _running(input: Any, dim: int, ufunc: Any, op: str) -> Any:
-    d = dim_of(input, dim, op)
-    if input._data.ndim == 0:
-        return _alone(input, named_result(op, "values", "indices"))
-    a = wide(input._data)
-    best = ufunc.accumulate(a, axis=d)
-    same = (a == best) | (np.isnan(a) if a.dtype.kind == "f" else False)
-    position = np.arange(a.shape[d]).reshape([-1 if i == d else 1 for i in range(a.ndim)])
-    index = np.maximum.accumulate(np.where(same, position, 0), axis=d)
-    out = wrap(best.astype(input._data.dtype))
-    if wants_grad(input):
-        record(out, _running_backward, (input,), (), (d, index))
-    return named_result(op, "values", "indices")((out, wrap(index)))
-
-
-def _running_backward(node: Node, g: Any) -> Any:
-    d, index = node.ctx
-    from .creation import zeros_like
-    from .indexing import scatter_add
-
-    return scatter_add(zeros_like(g), d, wrap(index), g)
-
-
 METHODS = (
-    "sort argsort msort topk kthvalue median mode unique unique_consecutive bincount histc cummax cummin"
+    "sort argsort msort topk kthvalue median mode unique unique_consecutive bincount histc"
 ).split()
