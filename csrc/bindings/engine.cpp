@@ -187,7 +187,7 @@ class Run {
     py::object results = call_backward(node, grads);
     const Py_ssize_t count = PyTuple_Check(results.ptr()) ? PyTuple_GET_SIZE(results.ptr()) : 1;
     if (count != n->edge_count)
-      fail(ErrorKind::runtime, node.attr("display_name")().cast<std::string>(), " returned ", count,
+      fail(ErrorKind::runtime, node.attr("name")().cast<std::string>(), " returned ", count,
            " gradients for ", n->edge_count, " inputs");
     if (has_hooks(n->hooks)) {
       if (!PyTuple_Check(results.ptr())) results = py::make_tuple(results);

@@ -152,7 +152,7 @@ def tensor_repr(t: Any, prefix: str = "tensor(") -> str:
     if t.is_cuda:
         suffix.append(f"device='{t.device}'")
     if t._node is not None:
-        suffix.append(f"grad_fn=<{t._node.display_name()}>")
+        suffix.append(f"grad_fn=<{t._node.name()}>")
     elif t.requires_grad:
         suffix.append("requires_grad=True")
     if a.size == 0:

@@ -47,8 +47,6 @@ def test_gradients(name, case):
 @pytest.mark.parametrize(("name", "case"), [a for a in ALL if a[1].full], ids=str)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_types(name, case, dtype):
-    if name == "local_response_norm":
-        pytest.skip("made of ops, which round after each")
     check_op(*functions(name), case, dtypes=(dtype,))
 
 
@@ -180,13 +178,13 @@ def test_unbatched_instance_norm(rng):
 
 
 REPR = {
-    "BatchNorm1d(4, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)":
+    "BatchNorm1d(4, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)":
         lambda: nn.BatchNorm1d(4),
-    "InstanceNorm3d(4, eps=1e-05, momentum=0.1, affine=False, track_running_stats=False)":
+    "InstanceNorm3d(4, eps=1e-05, momentum=0.1, affine=False, bias=False, track_running_stats=False)":
         lambda: nn.InstanceNorm3d(4),
-    "LayerNorm((3, 4), eps=1e-05, elementwise_affine=True)": lambda: nn.LayerNorm([3, 4]),
+    "LayerNorm((3, 4), eps=1e-05, elementwise_affine=True, bias=True)": lambda: nn.LayerNorm([3, 4]),
     "RMSNorm((4,), eps=None, elementwise_affine=True)": lambda: nn.RMSNorm(4),
-    "GroupNorm(2, 4, eps=1e-05, affine=True)": lambda: nn.GroupNorm(2, 4),
+    "GroupNorm(2, 4, eps=1e-05, affine=True, bias=True)": lambda: nn.GroupNorm(2, 4),
     "LocalResponseNorm(3, alpha=0.0001, beta=0.75, k=1.0)": lambda: nn.LocalResponseNorm(3),
 }  # fmt: skip
 
@@ -241,3 +239,23 @@ def test_errors():
 def test_more_groups_than_channels_are_refused():
     with pytest.raises(ValueError, match="num_groups"):
         fastnn.nn.functional.group_norm(fastnn.ones(2, 0), 2**31)
+
+
+BIASLESS = [
+    (lambda **k: nn.BatchNorm2d(4, **k), (2, 4, 3, 3)),
+    (lambda **k: nn.InstanceNorm2d(4, affine=True, **k), (2, 4, 3, 3)),
+    (lambda **k: nn.GroupNorm(2, 4, **k), (2, 4, 3, 3)),
+    (lambda **k: nn.LayerNorm(4, **k), (2, 4)),
+    (lambda **k: nn.LazyBatchNorm1d(**k), (2, 4)),
+]
+
+
+@pytest.mark.parametrize(("make", "shape"), BIASLESS)
+def test_layers_without_bias(make, shape, rng):
+    x = fastnn.from_numpy(rng.standard_normal(shape).astype("f4"))
+    whole, layer = make(), make(bias=False)
+    want = whole(x)
+    assert fastnn.equal(layer(x), want)
+    assert [n for n, _ in layer.named_parameters()] == ["weight"] and layer.bias is None
+    layer(x).sum().backward()
+    assert layer.weight.grad is not None

@@ -193,7 +193,7 @@ class Cube(Function):
 def test_user_function():
     x = leaf([2.0])
     y = Cube.apply(x, 3)
-    assert y.grad_fn.display_name() == "CubeBackward"
+    assert y.grad_fn.name() == "CubeBackward"
     y.backward(fastnn.ones(1, dtype=fastnn.float64))
     assert x.grad.item() == 12
     (g,) = grad(Cube.apply(x, 3).sum(), x, create_graph=True)

@@ -249,3 +249,17 @@ def test_sorting_and_order():
 def test_errors_say_what_is_wrong(call, error, fragment):
     with pytest.raises(error, match=fragment.replace("(", r"\(").replace(")", r"\)")):
         call()
+
+
+INDICES = {  # as PyTorch reads them: a list that holds more than numbers is a tuple
+    "[[0, 1], [1, 2]]": ([0, 1], [1, 2]), "[[0, 1]]": ([0, 1],), "[0, [1, 2]]": (0, [1, 2]), "[None, 0]": (None, 0),
+    "[Ellipsis, 0]": (Ellipsis, 0), "[(0, 1)]": ([0, 1],), "((0, 1), (1, 2))": ([0, 1], [1, 2]), "[range(2)]": ([0, 1],),
+    "[[0, 1], None]": ([0, 1], None), "[0, 1]": (np.array([0, 1]),), "[[[0, 1], [1, 0]]]": (np.array([[0, 1], [1, 0]]),),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", INDICES)
+def test_lists_as_indices(text):
+    a = np.arange(48).reshape(3, 4, 4)
+    got = fastnn.tensor(a)[eval(text)]
+    np.testing.assert_array_equal(got.numpy(), a[INDICES[text]])

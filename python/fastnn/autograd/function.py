@@ -138,7 +138,7 @@ def _record(
     record(differentiable, backward, tensors, tuple(saved))
     made = next((o._node for o in differentiable if o is not None), None)
     if made is not None:
-        made.name = cls.__name__ + "Backward"
+        made.label = cls.__name__ + "Backward"
 
 
 def _zeros(meta: tuple) -> Any:

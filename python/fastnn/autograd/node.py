@@ -33,18 +33,18 @@ class Node(_core.NodeBase):
     def _modified(self, data: Any, now: int, expected: int) -> str:
         return (
             "one of the variables needed for gradient computation has been modified by an inplace "
-            f"operation: [{data.dtype} {list(data.shape)}], saved by {self.display_name()}, is at "
+            f"operation: [{data.dtype} {list(data.shape)}], saved by {self.name()}, is at "
             f"version {now}; expected version {expected} instead. Hint: replace the in-place op on "
             "it (x.add_(y), x[i] = y, ...) by one that makes a new tensor, or clone it first."
         )
 
     # ---- PyTorch's view of a node --------------------------------------------------------------------------------
 
-    def display_name(self) -> str:
-        if self.name is None:
+    def name(self) -> str:
+        if self.label is None:
             stem = self.backward.__name__.strip("_").removesuffix("_backward")
-            self.name = "".join(p.capitalize() for p in stem.split("_")) + "Backward0"
-        return self.name
+            self.label = "".join(p.capitalize() for p in stem.split("_")) + "Backward0"
+        return self.label
 
     @property
     def next_functions(self) -> tuple:
@@ -71,7 +71,7 @@ class Node(_core.NodeBase):
         return RemovableHandle(self.prehooks, hook)
 
     def __repr__(self) -> str:
-        return f"<{self.display_name()} object at {id(self):#x}>"
+        return f"<{self.name()} object at {id(self):#x}>"
 
 
 class AccumulateGrad:

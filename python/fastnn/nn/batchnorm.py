@@ -25,6 +25,7 @@ class _Norm(Module):
         track_running_stats: bool,
         device: Any,
         dtype: Any,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.num_features = num_features
@@ -33,12 +34,9 @@ class _Norm(Module):
         self.affine = affine
         self.track_running_stats = track_running_stats
         options = {"device": device, "dtype": dtype}
-        if affine:
-            self.weight = Parameter(creation.empty(num_features, **options))
-            self.bias = Parameter(creation.empty(num_features, **options))
-        else:
-            self.register_parameter("weight", None)
-            self.register_parameter("bias", None)
+        for name, present in (("weight", affine), ("bias", affine and bias)):
+            p = Parameter(creation.empty(num_features, **options)) if present else None
+            self.register_parameter(name, p)
         tracked = track_running_stats
         zeros, ones = creation.zeros, creation.ones
         self.register_buffer("running_mean", zeros(num_features, **options) if tracked else None)
@@ -58,8 +56,9 @@ class _Norm(Module):
     def reset_parameters(self) -> None:
         """Weight 1, bias 0, running statistics reset."""
         self.reset_running_stats()
-        if self.affine:
+        if self.weight is not None:
             self.weight.data.fill_(1)
+        if self.bias is not None:
             self.bias.data.zero_()
 
     def _check_input_dim(self, input: Any) -> None:
@@ -73,7 +72,7 @@ class _Norm(Module):
     def extra_repr(self) -> str:
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
 
 
@@ -93,8 +92,11 @@ class _BatchNorm(_Norm):
         track_running_stats: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        tracked = track_running_stats
+        super().__init__(num_features, eps, momentum, affine, tracked, device, dtype, bias)
 
     def forward(self, input: Any) -> Any:
         self._check_input_dim(input)
@@ -150,8 +152,11 @@ class _InstanceNorm(_Norm):
         track_running_stats: bool = False,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        tracked = track_running_stats
+        super().__init__(num_features, eps, momentum, affine, tracked, device, dtype, bias)
 
     def _check_input_dim(self, input: Any) -> None:
         self._ranks(input, self._rank - 1, self._rank)

@@ -223,6 +223,8 @@ class _LazyNorm(LazyModuleMixin):
         track_running_stats: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__(0, eps, momentum, False, False, device, dtype)  # type: ignore[call-arg]
         self.affine = affine
@@ -231,7 +233,8 @@ class _LazyNorm(LazyModuleMixin):
             self.running_mean = UninitializedBuffer(device=device, dtype=dtype)
             self.running_var = UninitializedBuffer(device=device, dtype=dtype)
             self.num_batches_tracked = creation.zeros((), dtype=dtypes.int64)
-        self._wait_for_input(("weight", "bias") if affine else (), device, dtype)
+        waiting = ("weight", "bias") if bias else ("weight",)
+        self._wait_for_input(waiting if affine else (), device, dtype)
 
     def initialize_parameters(self, input: Any) -> None:
         if self.has_uninitialized_params():

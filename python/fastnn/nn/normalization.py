@@ -53,7 +53,8 @@ class LayerNorm(Module):
 
     def extra_repr(self) -> str:
         return (
-            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, "
+            f"bias={self.bias is not None}"
         )
 
 
@@ -94,7 +95,7 @@ class RMSNorm(Module):
 
 
 class GroupNorm(Module):
-    """group_norm(). Parameters: weight and bias (num_channels,) (affine)."""
+    """group_norm(). Parameters: weight and bias (num_channels,) (affine; bias=False leaves it out)."""
 
     def __init__(
         self,
@@ -104,6 +105,8 @@ class GroupNorm(Module):
         affine: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         if num_groups < 1 or num_channels % num_groups:
@@ -114,15 +117,17 @@ class GroupNorm(Module):
         self.num_channels = num_channels
         self.eps = eps
         self.affine = affine
-        for name in ("weight", "bias"):
-            value = creation.empty(num_channels, device=device, dtype=dtype) if affine else None
-            self.register_parameter(name, Parameter(value) if affine else None)
+        options = {"device": device, "dtype": dtype}
+        for name, present in (("weight", affine), ("bias", affine and bias)):
+            p = Parameter(creation.empty(num_channels, **options)) if present else None
+            self.register_parameter(name, p)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Weight 1, bias 0."""
-        if self.affine:
+        if self.weight is not None:
             self.weight.data.fill_(1)
+        if self.bias is not None:
             self.bias.data.zero_()
 
     def forward(self, input: Any) -> Any:
@@ -130,7 +135,10 @@ class GroupNorm(Module):
         return F.group_norm(input, self.num_groups, p["weight"], p["bias"], self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
+            f"bias={self.bias is not None}"
+        )
 
 
 class LocalResponseNorm(Module):

@@ -18,18 +18,19 @@ from ._util import (
 from .inplace import bump, copy_, guard, rebase
 
 _BASIC = (int, slice, type(None), type(Ellipsis))
+_PARTS = (slice, type(None), type(Ellipsis), TensorBase, np.ndarray, list, tuple, range)
 
 
 def _key(index: Any, shape: tuple[int, ...]) -> tuple[tuple, bool]:
     """A NumPy key, and whether it is basic (a view)."""
     parts = index if type(index) is tuple else (index,)
-    if isinstance(index, list):
-        parts = tuple(index) if any(isinstance(i, (slice, TensorBase)) for i in index) else (index,)
+    if isinstance(index, list) and any(isinstance(i, _PARTS) for i in index):
+        parts = tuple(index)  # as PyTorch reads a list that holds more than numbers
     out, basic = [], True
     for p in parts:
         if isinstance(p, TensorBase):
             p = p._data
-        elif isinstance(p, (list, range)):
+        elif isinstance(p, (list, tuple, range)):
             p = np.asarray([q._data if isinstance(q, TensorBase) else q for q in p])
             if p.size == 0:
                 p = p.astype(np.int64)

@@ -10,6 +10,7 @@ import numpy as np
 from .. import _core
 from .._errors import ShapeError
 from ..autograd.node import Node, record, wants_grad
+from ._narrow import in_float32
 from ._util import cast, require_float, require_tensor, wide, wrap
 
 
@@ -331,6 +332,7 @@ def instance_norm(
 # ---- Local response norm -------------------------------------------------------------------------
 
 
+@in_float32
 def local_response_norm(
     input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Any:
