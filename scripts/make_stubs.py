@@ -33,7 +33,7 @@ class NodeBase:
     hooks: dict | None
     prehooks: dict | None
     metadata: Any
-    name: str | None
+    label: str | None
     edges: tuple
     wanted: tuple
     outputs: int

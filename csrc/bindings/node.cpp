@@ -50,7 +50,7 @@ int clear(PyObject* self) {
   Py_CLEAR(n->hooks);
   Py_CLEAR(n->prehooks);
   Py_CLEAR(n->metadata);
-  Py_CLEAR(n->name);
+  Py_CLEAR(n->label);
   return 0;
 }
 
@@ -191,7 +191,7 @@ PyMemberDef members[] = {
     {"hooks", T_OBJECT, offsetof(NodeObject, hooks), 0, nullptr},
     {"prehooks", T_OBJECT, offsetof(NodeObject, prehooks), 0, nullptr},
     {"metadata", T_OBJECT, offsetof(NodeObject, metadata), 0, nullptr},
-    {"label", T_OBJECT, offsetof(NodeObject, name), 0, nullptr},
+    {"label", T_OBJECT, offsetof(NodeObject, label), 0, nullptr},
     {"outputs", T_INT, offsetof(NodeObject, outputs), READONLY, nullptr},
     {"sequence", T_LONGLONG, offsetof(NodeObject, sequence), READONLY, nullptr},
     {"freed", T_BOOL, offsetof(NodeObject, freed), READONLY, nullptr},

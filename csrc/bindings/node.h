@@ -28,7 +28,7 @@ struct NodeObject {
   PyObject* hooks;
   PyObject* prehooks;
   PyObject* metadata;
-  PyObject* name;
+  PyObject* label;
   PyObject* weakrefs;
   Edge* edges;
   Saved* saved;

@@ -14,7 +14,7 @@ class NodeBase:
     hooks: dict | None
     prehooks: dict | None
     metadata: Any
-    name: str | None
+    label: str | None
     edges: tuple
     wanted: tuple
     outputs: int
