@@ -21,6 +21,11 @@ def test_there_and_back(dtype):
     assert y.tolist() == x.tolist()
 
 
+def test_device_and_dtype_at_once():
+    x = fastnn.arange(3).to("cuda", fastnn.float32)
+    assert x.is_cuda and x.dtype is fastnn.float32
+
+
 @pytest.mark.parametrize("shape", [(), (0,), (2, 0, 3), (1,)])
 def test_small_shapes(shape):
     x = fastnn.ones(shape)

@@ -263,3 +263,23 @@ def test_lists_as_indices(text):
     a = np.arange(48).reshape(3, 4, 4)
     got = fastnn.tensor(a)[eval(text)]
     np.testing.assert_array_equal(got.numpy(), a[INDICES[text]])
+
+
+@pytest.mark.parametrize("value", ["abc", None, object(), [None, 1.0]])
+def test_what_cannot_be_assigned(value):
+    x = fastnn.zeros(2)
+    with pytest.raises(TypeError, match="setitem: value must be"):
+        x[0] = value
+    assert x.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("name", ["sum", "prod", "cumsum", "cumprod"])
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "int8", "int16", "int32", "int64", "float32", "float64"]
+)
+def test_reductions_in_an_asked_for_dtype(name, dtype):
+    values = np.array([100, 2, 3])
+    dims = (0,) if name.startswith("cum") else ()
+    out = getattr(fastnn, name)(fastnn.tensor(values), *dims, dtype=getattr(fastnn, dtype))
+    assert out.dtype is getattr(fastnn, dtype)
+    np.testing.assert_array_equal(out.numpy(), getattr(np, name)(values).astype(dtype))
