@@ -1,9 +1,12 @@
 // The shim itself: lane maps, barriers, deferred copies, and that each misuse is a Fault.
 #include <cmath>
+#include <fstream>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "array.h"
+#include "lane_maps.h"
 #include "shim_kernels.h"
 #include "tests/check.h"
 
@@ -93,12 +96,28 @@ void streams() {
   CHECK_EQ(value, shim::schedule().order == shim::Order::reverse ? 1.0f : 2.0f);
 }
 
+// The shim's lane maps are those of the committed file, line by line.
+void calibration() {
+  std::ifstream file(FASTNN_LANE_MAPS);
+  std::istringstream ours(lane_maps());
+  std::string line, own;
+  std::getline(file, line);
+  CHECK(contains(line, "# source: "));
+  int lines = 0;
+  for (; std::getline(ours, own); ++lines) {
+    std::getline(file, line);
+    CHECK_EQ(own, line);
+  }
+  CHECK(lines > 500 && !std::getline(file, line));
+}
+
 }  // namespace
 
 void test_shim() {
   cuda::test::context = "shim";
   faults();
   fragments();
+  calibration();
   asynchronous_copies();
   streams();
   int count = 0;
