@@ -94,7 +94,6 @@ void with_chunks(const DenseOperand<T>& o, int64_t lanes, int64_t k, const Batch
 }
 
 void check(const GemmParams& params, const TensorView* v) {
-  fastnn::gemm_forward.check(params, v);
   const Problem p = make_problem(params, v);
   if (too_large(p.cut, p.m, p.n, p.k, p.batches))
     fail(ErrorKind::unsupported, "matmul: sizes ", p.m, " x ", p.n, " x ", p.k, " in ", p.batches,

@@ -222,7 +222,6 @@ double advance(const TensorView& v) {
 }
 
 void check(const OptimParams& p, const TensorView* v) {
-  fastnn::optim_step.check(p, v);
   if (p.kind != OptimKind::sgd && p.kind != OptimKind::adam)
     fail(ErrorKind::unsupported,
          "optim_step: on CUDA there are SGD, Adam and AdamW so far; move "

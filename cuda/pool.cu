@@ -277,19 +277,15 @@ void check_size(const PoolParams& p, const TensorView& large, const TensorView& 
 }
 
 void check_max_forward(const PoolParams& p, const TensorView* v) {
-  fastnn::max_pool_forward.check(p, v);
   check_size(p, v[0], v[1]);
 }
 void check_max_backward(const PoolParams& p, const TensorView* v) {
-  fastnn::max_pool_backward.check(p, v);
   check_size(p, v[2], v[0]);
 }
 void check_avg_forward(const PoolParams& p, const TensorView* v) {
-  fastnn::avg_pool_forward.check(p, v);
   check_size(p, v[0], v[1]);
 }
 void check_avg_backward(const PoolParams& p, const TensorView* v) {
-  fastnn::avg_pool_backward.check(p, v);
   check_size(p, v[1], v[0]);
 }
 

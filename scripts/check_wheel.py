@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+WHEELS = ROOT / "build/wheels"  # scripts/check_cuda_wheel.py takes it from there
 MAX_WHEEL_MB = 5.0
 MAX_IMPORT_SECONDS = 0.1
 
@@ -45,6 +46,8 @@ def best_seconds(python: Path, statement: str, cwd: str) -> float:
 def main() -> int:
     with tempfile.TemporaryDirectory() as tmp:
         start = time.perf_counter()
+        for old in WHEELS.glob("fastnn-*.whl"):
+            old.unlink()
         run(
             sys.executable,
             "-m",
@@ -54,10 +57,10 @@ def main() -> int:
             "--no-deps",
             "--no-build-isolation",
             "-w",
-            tmp,
+            WHEELS,
             ROOT,
         )
-        (wheel,) = Path(tmp).glob("fastnn-*.whl")
+        (wheel,) = WHEELS.glob("fastnn-*.whl")
         megabytes = wheel.stat().st_size / 1e6
         print(f"{wheel.name}: {megabytes:.2f} MB, built in {time.perf_counter() - start:.0f} s")
         names = zipfile.ZipFile(wheel).namelist()

@@ -11,22 +11,6 @@
 
 namespace fastnn {
 
-int optim_states(OptimKind kind, int flags) {
-  switch (kind) {
-    case OptimKind::sgd:
-      return flags & kOptimMomentum ? 1 : 0;
-    case OptimKind::adam:
-      return flags & kOptimAmsgrad ? 3 : 2;
-    case OptimKind::rmsprop:
-      return 1 + (flags & kOptimMomentum ? 1 : 0) + (flags & kOptimCentered ? 1 : 0);
-    case OptimKind::adagrad:
-    case OptimKind::asgd:
-      return 1;
-    default:
-      return 2;
-  }
-}
-
 int optim_scalars(OptimKind kind) {
   switch (kind) {
     case OptimKind::sgd:

@@ -1,5 +1,6 @@
-// The funnel of csrc/include/fastnn/op.h, for a GPU: the same params and views, the same checks;
-// the caller brings the workspace (a CuPy array) and the stream.
+// The funnel of csrc/include/fastnn/op.h, for a GPU: the same params and views, which the caller has
+// put through the CPU op's checks (csrc/bindings/device.h); it brings the workspace (a CuPy array)
+// and the stream. So the plugin holds none of the CPU's kernels.
 #pragma once
 
 #include "common/stream.h"
@@ -10,7 +11,8 @@ namespace fastnn::cuda {
 template <class Params>
 struct Op {
   const char* name;
-  // Throws Error before anything is launched. Reads no element: they are on the GPU.
+  // Throws Error for what the CPU takes and CUDA does not; null where there is nothing such. Reads
+  // no element: they are on the GPU.
   void (*check)(const Params&, const TensorView* views);
   // Scratch bytes; null when the op needs none.
   size_t (*workspace)(const Params&, const TensorView* views);

@@ -38,8 +38,8 @@ def load() -> ModuleType:
     if _failure is not None:
         raise RuntimeError(_failure)
     try:
-        cupy = _import("cupy", "CuPy cannot be imported")
         plugin = _import("fastnn_cuda._cuda", "the plugin fastnn-cuda13 cannot be imported")
+        cupy = _import("cupy", "CuPy cannot be imported")
         try:
             count = cupy.cuda.runtime.getDeviceCount()
         except Exception as e:

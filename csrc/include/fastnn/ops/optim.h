@@ -12,8 +12,23 @@
 
 namespace fastnn {
 
-int optim_states(OptimKind kind, int flags);  // full-size state groups
-int optim_scalars(OptimKind kind);            // one-element state groups
+// Full-size state groups. Inline, because the CUDA plugin holds none of the CPU's sources.
+inline int optim_states(OptimKind kind, int flags) {
+  switch (kind) {
+    case OptimKind::sgd:
+      return flags & kOptimMomentum ? 1 : 0;
+    case OptimKind::adam:
+      return flags & kOptimAmsgrad ? 3 : 2;
+    case OptimKind::rmsprop:
+      return 1 + (flags & kOptimMomentum ? 1 : 0) + (flags & kOptimCentered ? 1 : 0);
+    case OptimKind::adagrad:
+    case OptimKind::asgd:
+      return 1;
+    default:
+      return 2;
+  }
+}
+int optim_scalars(OptimKind kind);  // one-element state groups
 
 // Increments each parameter's step and applies one update.
 extern const Op<OptimParams> optim_step;
