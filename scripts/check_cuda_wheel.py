@@ -43,7 +43,7 @@ print(missing)
 
 def run(*command: str | Path) -> str:
     return subprocess.run(
-        [str(c) for c in command], check=True, text=True, stdout=subprocess.PIPE, cwd=ROOT
+        [str(c) for c in command], check=True, text=True, stdout=subprocess.PIPE, cwd=WHEELS
     ).stdout
 
 
@@ -68,20 +68,23 @@ def needed(wheel: Path, folder: str) -> list[str]:
 def check_install(folder: str) -> None:
     venv.create(Path(folder) / "env", with_pip=True)
     python = Path(folder) / "env/bin/python"
-    pip = [python, "-m", "pip", "install", "-q", "--find-links", WHEELS]
+    # By their files: the registry's names are not ours.
+    (ours,), (plugin,) = WHEELS.glob("fastnn-*.whl"), WHEELS.glob("fastnn_cuda13-*.whl")
+    pip = [python, "-m", "pip", "install", "-q"]
     steps = (
-        (["fastnn"], "the plugin fastnn-cuda13"),
-        (["--no-deps", "fastnn-cuda13"], "CuPy"),
-        (["fastnn[cuda13]"], "GPU"),
+        ([ours], "the plugin fastnn-cuda13"),
+        ([plugin], "CuPy"),
+        ([f"fastnn[cuda13] @ {ours.as_uri()}"], "GPU"),
     )
     for packages, expected in steps:
         run(*pip, *packages)
         said = run(python, "-c", SMOKE).strip()
-        print(f"pip install {packages[-1]}: {said}")
+        print(f"with {packages[0]}: {said}", flush=True)
         assert said == "None" or expected in said, f"expected a word about {expected}"
 
 
 def main() -> int:
+    WHEELS.mkdir(parents=True, exist_ok=True)
     if not shutil.which(os.environ.get("CUDACXX", "nvcc")):
         print("no nvcc (CUDACXX=/path/to/nvcc names one)")
         return int("--require" in sys.argv)

@@ -103,6 +103,19 @@ def cast(a: np.ndarray, d: np.dtype) -> np.ndarray:
     return _core.cast(a, d)
 
 
+def as_array(a: Any) -> Any:
+    """An array from an array or one number of NumPy's; one on a GPU stays there."""
+    return a if _core.is_device_array(a) else np.asarray(a)
+
+
+def refuse_on_gpu(a: Any, op: str) -> None:
+    """NotImplementedError where an array lies on a GPU and `op` computes with NumPy."""
+    if _core.is_device_array(a):
+        raise NotImplementedError(
+            f"{op}: there are no CUDA kernels for it yet; move the tensors to the CPU with .cpu()"
+        )
+
+
 def as_tensor_operand(x: Any, op: str, name: str) -> Any:
     """A tensor from a tensor, an ndarray or a Python number (0-d)."""
     if isinstance(x, TensorBase):
@@ -149,6 +162,7 @@ def index_array(index: Any, op: str, name: str = "index") -> np.ndarray:
     """The int64 array of an index tensor; DTypeError for other dtypes."""
     require_tensor(index, op, name)
     a = index._data
+    refuse_on_gpu(a, op)
     if a.dtype == np.int64:
         return a
     if a.dtype == np.int32:

@@ -9,7 +9,7 @@ import numpy as np
 from .. import _core
 from .._errors import ShapeError
 from ..autograd.node import Node, record, wants_grad
-from ._util import cast, require_float, require_tensor, wide, wrap
+from ._util import cast, refuse_on_gpu, require_float, require_tensor, wide, wrap
 
 
 def _padding(padding_idx: int | None, rows: int, op: str) -> int:
@@ -129,6 +129,7 @@ def embedding_bag(
         raise ValueError(f"{op}: mode has to be one of sum, mean or max, got {mode!r}")
     if mode == "max" and scale_grad_by_freq:
         raise ValueError(f"{op}: max mode does not support scaling the gradient by the frequency")
+    refuse_on_gpu(weight._data, op)
     flat, starts = _bags(input, offsets, include_last_offset, op)
     scale = per_sample_weights
     if scale is not None:

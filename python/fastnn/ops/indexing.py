@@ -12,6 +12,7 @@ from ..autograd.node import Node, record, wants_grad
 from ._util import (
     TensorBase,
     cast,
+    refuse_on_gpu,
     wide,
     wrap,
 )
@@ -30,6 +31,7 @@ def _key(index: Any, shape: tuple[int, ...]) -> tuple[tuple, bool]:
     for p in parts:
         if isinstance(p, TensorBase):
             p = p._data
+            refuse_on_gpu(p, "indexing with a tensor")
         elif isinstance(p, (list, tuple, range)):
             p = np.asarray([q._data if isinstance(q, TensorBase) else q for q in p])
             if p.size == 0:
@@ -123,6 +125,7 @@ def _getitem_by_array(self: Any, index: Any) -> Any:
     key, basic = _key(index, self._data.shape)
     if basic:
         return getitem(self, key)
+    refuse_on_gpu(self._data, "indexing with a tensor")
     self, key = _as_numpy_key(self, key)
     try:
         out = wrap(np.asarray(self._data[key]))

@@ -11,6 +11,7 @@ from ..autograd.node import Node, record, wants_grad
 from ..dtypes import promote_types
 from ._loss import REDUCTIONS, legacy_reduction
 from ._util import cast, require_float, require_tensor, wide, wrap
+from .creation import arange
 
 
 def _class_dim(x: Any) -> int:
@@ -77,13 +78,13 @@ def _distribution(
     dim, shape = _class_dim(x), x._data.shape
     classes = shape[dim]
     row = (1, classes) + (1,) * (len(shape) - 2) if dim else (classes,)
-    w = wrap(np.ones(row, x._data.dtype)) if weight is None else weight.reshape(row)
+    w = x.new_ones(row) if weight is None else weight.reshape(row)
     if target._data.dtype.kind not in "iu":
         slope = w * (1 - smoothing)
         return slope * target + w * (smoothing / max(classes, 1)), slope
     labels = np.expand_dims(target._data, dim)
     kept = labels != ignore_index
-    hot = np.arange(classes).reshape(row) == labels
+    hot = arange(classes, device=x.device)._data.reshape(row) == labels
     flat = (hot * (1 - smoothing) + smoothing / max(classes, 1)) * kept
     return wrap(cast(flat, x._data.dtype)) * w, None
 

@@ -10,7 +10,7 @@ import numpy as np
 from .._errors import DTypeError, ShapeError
 from ._loss import legacy_reduction, reduced
 from ._narrow import in_float32
-from ._util import optional_tensors, require_tensor, require_tensors, wrap
+from ._util import optional_tensors, refuse_on_gpu, require_tensor, require_tensors, wrap
 from .activation import logsigmoid
 from .pointwise import where
 
@@ -193,6 +193,7 @@ def multilabel_margin_loss(
         raise DTypeError(
             f"multilabel_margin_loss: target must hold class indices (int64), got {target._data.dtype}"
         )
+    refuse_on_gpu(target._data, "multilabel_margin_loss")
     x, t = _rows(input, "multilabel_margin_loss"), target._data.astype(np.int64)
     t = t.reshape(x._data.shape) if t.size == x._data.size else t
     if t.shape != x._data.shape:

@@ -351,7 +351,7 @@ def local_response_norm(
     from .joining import cat
 
     def zeros(channels: int) -> Any:
-        return wrap(np.zeros((shape[0], channels, *shape[2:]), input._data.dtype))
+        return input.new_zeros((shape[0], channels, *shape[2:]))
 
     padded = cat([zeros(size // 2), input * input, zeros((size - 1) // 2)], 1)
     window = padded.narrow(1, 0, shape[1])

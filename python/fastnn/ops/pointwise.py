@@ -13,7 +13,7 @@ from .._memory_format import channels_go_last, contiguous_format
 from ..autograd.node import Node, record, wants_grad
 from . import inplace
 from ._integers import stored
-from ._util import TensorBase, as_tensor_operand, cast, require_tensor, wide, wrap
+from ._util import TensorBase, as_array, as_tensor_operand, cast, require_tensor, wide, wrap
 from .arithmetic import reduce_to
 
 _PI_FACTOR = 2 / np.sqrt(np.pi)
@@ -91,7 +91,7 @@ def round(input: Any, *, decimals: int = 0) -> Any:
 
 def _test(name: str, test: Callable[[np.ndarray], Any], doc: str) -> Callable[..., Any]:
     def op(input: Any) -> Any:
-        return wrap(np.asarray(test(wide(require_tensor(input, name)._data))))
+        return wrap(as_array(test(wide(require_tensor(input, name)._data))))
 
     op.__name__ = op.__qualname__ = name
     op.__doc__ = doc
@@ -224,12 +224,10 @@ def _clamp_backward(node: Node, g: Any) -> Any:
     (x,) = node.saved_tensors()
     low, high = node.ctx
     a = wide(x._data)
-    inside = np.ones(a.shape, np.bool_)
-    if low is not None:
-        inside &= a >= low
+    inside = True if low is None else a >= low
     if high is not None:
-        inside &= a <= high
-    return where(wrap(inside), g, zero_like_number(g))
+        inside = (a <= high) & inside
+    return where(wrap(as_array(inside)), g, zero_like_number(g))
 
 
 clip = clamp

@@ -16,7 +16,7 @@ import numpy as np
 from .. import _core
 from ..autograd.node import Node, record, state, wants_grad
 from . import random as _random
-from ._util import index_array, require_float, require_tensor, wrap
+from ._util import index_array, refuse_on_gpu, require_float, require_tensor, wrap
 
 Window = tuple[Any, ...]  # dims, then the arguments of the window as the kernels take them
 
@@ -49,6 +49,7 @@ def named(function: Callable[..., Any], name: str, doc: str) -> Callable[..., An
 
 def _plane_positions(places: np.ndarray, shape: tuple, window: Window | None) -> np.ndarray:
     """int64 positions in the planes of an input of `shape`, from places in the window."""
+    refuse_on_gpu(places, "max_pool (second gradient)")
     if window is None or places.dtype != np.uint8:
         return places.astype(np.int64, copy=False)
     dims, kernel, stride, padding, dilation, _ = window

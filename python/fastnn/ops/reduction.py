@@ -12,6 +12,7 @@ from .. import _core, dtypes
 from .._errors import DTypeError, ShapeError
 from ..autograd.node import Node, record, state, wants_grad
 from ._util import (
+    as_array,
     cast,
     normalize_dims,
     require_tensor,
@@ -159,7 +160,7 @@ def _truth(ufunc: Any, input: Any, dim: Any, keepdim: bool) -> Any:
     """A bool; of uint8, which was PyTorch's bool once, uint8."""
     x = require_tensor(input, ufunc.__name__)._data
     axes = normalize_dims(dim, x.ndim, ufunc.__name__)
-    found = np.asarray(ufunc(wide(x) != 0, axis=axes, keepdims=keepdim))
+    found = as_array(ufunc(wide(x) != 0, axis=axes, keepdims=keepdim))
     return wrap(found.astype(np.uint8) if x.dtype == np.uint8 else found)
 
 

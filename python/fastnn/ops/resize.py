@@ -238,7 +238,7 @@ def affine_grid(theta: Any, size: Sequence[int], align_corners: bool | None = No
         ends = 1.0 if aligned else (n - 1) / n
         axes.append(np.linspace(-ends, ends, n) if n > 1 else np.zeros(1))
     places = [m.ravel() for m in np.meshgrid(*axes, indexing="ij")][::-1]
-    base = wrap(np.stack([*places, np.ones_like(places[0])], 1)).to(theta.dtype)
+    base = wrap(np.stack([*places, np.ones_like(places[0])], 1)).to(theta.device, theta.dtype)
     grid = base @ theta.transpose(1, 2)  # (points, dims + 1) @ (N, dims + 1, dims)
     return grid.reshape(size[0], *size[2:], dims)
 
