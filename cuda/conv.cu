@@ -237,7 +237,7 @@ const Op<ConvParams> conv_backward_input{"conv_backward_input", check_backward_i
                                          backward_input_workspace, run_backward_input};
 const Op<ConvParams> conv_backward_weight{"conv_backward_weight", check_backward_weight,
                                           backward_weight_workspace, run_backward_weight};
-const Op<ConvParams> conv_backward_bias{"conv_backward_bias", nullptr,
-                                        backward_bias_workspace, run_backward_bias};
+const Op<ConvParams> conv_backward_bias{"conv_backward_bias", nullptr, backward_bias_workspace,
+                                        run_backward_bias};
 
 }  // namespace fastnn::cuda

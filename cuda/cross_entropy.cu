@@ -267,7 +267,8 @@ void run_backward(const CrossEntropyParams& p, const TensorView* v, void*, Strea
 
 }  // namespace
 
-const Op<CrossEntropyParams> cross_entropy_forward{"cross_entropy", nullptr, workspace, run_forward};
+const Op<CrossEntropyParams> cross_entropy_forward{"cross_entropy", nullptr, workspace,
+                                                   run_forward};
 const Op<CrossEntropyParams> cross_entropy_backward{"cross_entropy_backward", nullptr, nullptr,
                                                     run_backward};
 

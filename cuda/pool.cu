@@ -276,18 +276,10 @@ void check_size(const PoolParams& p, const TensorView& large, const TensorView& 
          large.shape_text(), "; cut the batch into parts");
 }
 
-void check_max_forward(const PoolParams& p, const TensorView* v) {
-  check_size(p, v[0], v[1]);
-}
-void check_max_backward(const PoolParams& p, const TensorView* v) {
-  check_size(p, v[2], v[0]);
-}
-void check_avg_forward(const PoolParams& p, const TensorView* v) {
-  check_size(p, v[0], v[1]);
-}
-void check_avg_backward(const PoolParams& p, const TensorView* v) {
-  check_size(p, v[1], v[0]);
-}
+void check_max_forward(const PoolParams& p, const TensorView* v) { check_size(p, v[0], v[1]); }
+void check_max_backward(const PoolParams& p, const TensorView* v) { check_size(p, v[2], v[0]); }
+void check_avg_forward(const PoolParams& p, const TensorView* v) { check_size(p, v[0], v[1]); }
+void check_avg_backward(const PoolParams& p, const TensorView* v) { check_size(p, v[1], v[0]); }
 
 void run_max_forward(const PoolParams& p, const TensorView* v, void*, Stream stream) {
   const Image x(v[0], p.dims), y(v[1], p.dims);

@@ -148,9 +148,7 @@ bool wide_draws(const RandomParams& p, DType t) {
          (t == DType::f64 && (p.kind == RandomKind::uniform || p.kind == RandomKind::normal));
 }
 
-void check_fill(const RandomParams&, const TensorView* v) {
-  check_size("random_fill", v[0]);
-}
+void check_fill(const RandomParams&, const TensorView* v) { check_size("random_fill", v[0]); }
 
 void run_fill(const RandomParams& p, const TensorView* v, void*, Stream stream) {
   if (v[0].numel() == 0) return;
@@ -184,9 +182,7 @@ void run_fill(const RandomParams& p, const TensorView* v, void*, Stream stream) 
                wide ? fill_wide : fill_narrow, a);
 }
 
-void check_dropout(const DropoutParams&, const TensorView* v) {
-  check_size("dropout", v[0]);
-}
+void check_dropout(const DropoutParams&, const TensorView* v) { check_size("dropout", v[0]); }
 
 void run_dropout(const DropoutParams& p, const TensorView* v, void*, Stream stream) {
   if (v[0].numel() == 0) return;

@@ -1,6 +1,6 @@
-// The funnel of csrc/include/fastnn/op.h, for a GPU: the same params and views, which the caller has
-// put through the CPU op's checks (csrc/bindings/device.h); it brings the workspace (a CuPy array)
-// and the stream. So the plugin holds none of the CPU's kernels.
+// The funnel of csrc/include/fastnn/op.h, for a GPU: the same params and views, which the caller
+// has put through the CPU op's checks (csrc/bindings/device.h); it brings the workspace (a CuPy
+// array) and the stream. So the plugin holds none of the CPU's kernels.
 #pragma once
 
 #include "common/stream.h"

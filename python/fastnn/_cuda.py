@@ -46,6 +46,7 @@ def load() -> ModuleType:
             raise RuntimeError(_MISSING.format(what=f"no GPU can be used ({e})")) from None
         if count == 0:
             raise RuntimeError(_MISSING.format(what="there is no GPU"))
+        _check_supported(cupy, cupy.cuda.runtime.getDevice())
         _core.set_cuda(cupy.ndarray, plugin.backend, _make, _window, _stream)
     except RuntimeError as e:
         _failure = str(e)
@@ -54,16 +55,37 @@ def load() -> ModuleType:
     return cupy
 
 
+def _check_supported(cupy: ModuleType, device: int) -> None:
+    """The kernels are compiled for compute capability 8.0 (Ampere) and up."""
+    gpu = cupy.cuda.runtime.getDeviceProperties(device)
+    if gpu["major"] < 8:
+        name = gpu["name"].decode() if isinstance(gpu["name"], bytes) else gpu["name"]
+        what = f"cuda:{device} ({name}) has compute capability {gpu['major']}.{gpu['minor']}; 8.0 or higher is needed"
+        raise RuntimeError(_MISSING.format(what=what))
+
+
 # ---- what C++ calls --------------------------------------------------------------------------------------------
 
 
 def _make(shape: tuple, strides: tuple | None, dtype: np.dtype) -> Any:
     """A new array, uninitialised, on the current device and stream; strides in bytes."""
     cupy = load()
-    if strides is None or strides == _row_major(shape, dtype.itemsize):
-        return cupy.empty(shape, dtype)
-    memory = cupy.cuda.alloc(int(np.prod(shape)) * dtype.itemsize)
-    return cupy.ndarray(shape, dtype, memory, strides=strides)
+    try:
+        if strides is None or strides == _row_major(shape, dtype.itemsize):
+            return cupy.empty(shape, dtype)
+        memory = cupy.cuda.alloc(int(np.prod(shape)) * dtype.itemsize)
+        return cupy.ndarray(shape, dtype, memory, strides=strides)
+    except MemoryError as e:
+        raise _out_of_memory(cupy, e) from None
+
+
+def _out_of_memory(cupy: ModuleType, error: MemoryError) -> MemoryError:
+    pool = cupy.get_default_memory_pool()
+    return MemoryError(
+        f"CUDA out of memory: {error}; tensors use {pool.used_bytes():,} bytes of the {pool.total_bytes():,} that "
+        "fastnn.cuda.memory_reserved() counts. A smaller batch needs less; fastnn.cuda.empty_cache() gives unused "
+        "memory back"
+    )
 
 
 def _row_major(shape: tuple, itemsize: int) -> tuple:
@@ -88,7 +110,16 @@ def _stream(device: int) -> int:
             f"the tensors are on cuda:{device}, but the current device is cuda:{current}; enter "
             f"`with fastnn.cuda.device({device}):` first"
         )
-    return cupy.cuda.get_current_stream().ptr
+    stream = cupy.cuda.get_current_stream()
+    if stream.device_id not in (
+        -1,
+        device,
+    ):  # -1: the default stream, of whichever device is current
+        raise RuntimeError(
+            f"the tensors are on cuda:{device}, but the current stream belongs to cuda:{stream.device_id}; use a "
+            "stream that was made on their device"
+        )
+    return stream.ptr
 
 
 # ---- moving arrays ---------------------------------------------------------------------------------------------
@@ -109,9 +140,13 @@ def to_device(a: Any, index: int | None) -> Any:
     if is_array(a) and a.data.device_id == target:
         return a
     with cupy.cuda.Device(target):
-        if is_array(a):
-            return cupy.array(a, copy=True, order="K")
-        return _upload(cupy, a)
+        _check_supported(cupy, target)
+        try:
+            if is_array(a):
+                return cupy.array(a, copy=True, order="K")
+            return _upload(cupy, a)
+        except MemoryError as e:
+            raise _out_of_memory(cupy, e) from None
 
 
 def _upload(cupy: ModuleType, a: np.ndarray) -> Any:

@@ -68,6 +68,11 @@ def Stream(*args: Any, **kwargs: Any) -> Any:
     return _cuda.load().cuda.Stream(*args, **kwargs)
 
 
+def Event(*args: Any, **kwargs: Any) -> Any:
+    """A new event (CuPy's): ``event.record(stream)``, then ``other_stream.wait_event(event)``."""
+    return _cuda.load().cuda.Event(*args, **kwargs)
+
+
 def synchronize() -> None:
     """Waits for all work on the current device."""
     _cuda.load().cuda.Device().synchronize()

@@ -148,6 +148,14 @@ def test_mixed_devices_are_refused():
     assert (b + fastnn.tensor(2.0)).tolist() == [3, 3, 3]  # a number may lie on the CPU
 
 
+def test_copy_between_devices():
+    a, b = fastnn.zeros(2, 3), fastnn.ones(3, device="cuda").requires_grad_()
+    a.copy_(b)  # broadcast, and on the tape
+    (a * 2).sum().backward()
+    assert a.tolist() == [[1, 1, 1]] * 2 and b.grad.is_cuda and b.grad.tolist() == [4, 4, 4]
+    assert fastnn.zeros(2, 3, device="cuda").copy_(a.detach()).cpu().equal(a)
+
+
 def test_numpy_and_printing():
     t = fastnn.ones(2, device="cuda")
     with pytest.raises(TypeError, match=r"Tensor\.cpu"):

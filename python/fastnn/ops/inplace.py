@@ -13,6 +13,7 @@ from .._errors import ShapeError
 from ..autograd.node import Node, record, state, wants_grad
 from ._integers import stored
 from ._util import TensorBase, as_tensor_operand, cast, require_tensor, wrap
+from .transfer import move, place_of
 from .views import replay
 
 
@@ -135,7 +136,7 @@ def _copy_slices_backward(node: Node, g: Any) -> tuple:
 
 def _copy_any(self: Any, src: Any, non_blocking: bool = False) -> Any:
     guard(self, "copy_")
-    src = as_tensor_operand(src, "copy_", "src")
+    src = move(as_tensor_operand(src, "copy_", "src"), place_of(self._data))
     data = src._data
     try:
         np.broadcast_to(data, self._data.shape)

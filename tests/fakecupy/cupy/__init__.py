@@ -14,13 +14,18 @@ from . import cuda
 
 
 class MemoryPointer:
-    """An address in memory that `owner` keeps alive."""
+    """An address in memory that `owner` keeps alive. Whoever asks for it is about to use the memory."""
 
-    def __init__(self, owner: Any, ptr: int, device_id: int = 0) -> None:
-        self.owner, self.ptr, self.device_id = owner, ptr, device_id
+    def __init__(self, owner: Any, address: int, device_id: int = 0) -> None:
+        self.owner, self.address, self.device_id = owner, address, device_id
+
+    @property
+    def ptr(self) -> int:
+        cuda.use(self.owner)
+        return self.address
 
     def __add__(self, offset: int) -> MemoryPointer:
-        return MemoryPointer(self.owner, self.ptr + offset, self.device_id)
+        return MemoryPointer(self.owner, self.address + offset, self.device_id)
 
 
 class _Memory:
@@ -29,7 +34,7 @@ class _Memory:
     def __init__(self, pointer: MemoryPointer, shape: tuple, strides: tuple, itemsize: int) -> None:
         self.pointer = pointer
         self.__array_interface__ = {
-            "data": (pointer.ptr, False),
+            "data": (pointer.address, False),
             "shape": shape,
             "strides": strides,
             "typestr": f"|V{itemsize}",
@@ -104,11 +109,14 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         return cuda.Device(self.data.device_id)
 
     def get(self) -> np.ndarray:
+        cuda.use(self.data.owner)
+        cuda.get_current_stream().synchronize()
         return self._host.copy()
 
     def set(self, a: np.ndarray) -> None:
         if not isinstance(a, np.ndarray):
             raise TypeError("only NumPy arrays can be set")
+        cuda.use(self.data.owner)
         self._host[...] = a
 
     def item(self, *args: Any) -> Any:
