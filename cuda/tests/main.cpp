@@ -1,5 +1,6 @@
 // fastnn_cuda_tests [--quick] [area ...]: every area in several schedules of the shim; --quick: in
-// one. Exit status 1 when a check failed.
+// one. Exit status 1 when a check failed. fastnn_cuda_tests --lane-maps prints the shim's lane
+// maps.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -8,6 +9,7 @@
 
 #include "array.h"
 #include "fastnn/isa.h"
+#include "lane_maps.h"
 #include "tests/check.h"
 
 #define FASTNN_TEST(area) void test_##area();
@@ -74,6 +76,10 @@ int run_areas(const std::vector<std::string>& wanted, bool quick) {
 
 int main(int argc, char** argv) {
   std::vector<std::string> wanted(argv + 1, argv + argc);
+  if (wanted == std::vector<std::string>{"--lane-maps"}) {
+    std::printf("# source: the host shim\n%s", fastnn::cuda::lane_maps().c_str());
+    return 0;
+  }
   const auto quick = std::find(wanted.begin(), wanted.end(), "--quick");
   const bool is_quick = quick != wanted.end();
   if (is_quick) wanted.erase(quick);
