@@ -379,26 +379,9 @@ def _rebuild(cls: type, array: np.ndarray, requires_grad: bool) -> Any:
 def _attach() -> None:
     """Gives Tensor the ops as methods: each function whose first argument is the tensor."""
     modules = (
-        arithmetic,
-        comparison,
-        pointwise,
-        conversion,
-        creation,
-        activation,
-        softmax,
-        reduction,
-        extremes,
-        statistics,
-        cumulative,
-        views,
-        joining,
-        sorting,
-        gathering,
-        masking,
-        linalg,
-        inplace,
-        random,
-    )
+        arithmetic, comparison, pointwise, conversion, creation, activation, softmax, reduction, extremes, statistics,
+        cumulative, views, joining, sorting, gathering, masking, linalg, inplace, random,
+    )  # fmt: skip
     for module in modules:
         for name in module.METHODS:
             setattr(Tensor, name, getattr(module, name))
