@@ -283,3 +283,15 @@ def test_reductions_in_an_asked_for_dtype(name, dtype):
     out = getattr(fastnn, name)(fastnn.tensor(values), *dims, dtype=getattr(fastnn, dtype))
     assert out.dtype is getattr(fastnn, dtype)
     np.testing.assert_array_equal(out.numpy(), getattr(np, name)(values).astype(dtype))
+
+
+@pytest.mark.parametrize("op", ["index_add", "index_copy"])
+def test_slices_to_add_or_copy(op):
+    x, index = fastnn.zeros(3, 2), fastnn.tensor([2, 0])
+    out = getattr(x, op)(0, index, fastnn.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    assert out.tolist() == [[3, 4], [0, 0], [1, 2]]
+    for source in (fastnn.ones(2), fastnn.ones(1, 2), fastnn.ones(2, 3), fastnn.tensor(1.0)):
+        with pytest.raises(fastnn.ShapeError, match=rf"{op}.*\[2, 2\], got"):
+            getattr(x, op)(0, index, source)
+    with pytest.raises(fastnn.DTypeError, match=rf"{op}.*float32, got float64"):
+        getattr(x, op)(0, index, fastnn.ones(2, 2).double())

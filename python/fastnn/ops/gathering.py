@@ -10,6 +10,7 @@ from .._errors import DTypeError, ShapeError
 from ..autograd.node import wants_grad
 from ._util import (
     TensorBase,
+    as_tensor_operand,
     check_index_range,
     dim_of,
     index_array,
@@ -36,7 +37,8 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
 
 def take(input: Any, index: Any) -> Any:
     """The elements at `index` of the input seen as one dimension."""
-    return getitem(require_tensor(input, "take").reshape(-1), index)
+    require_tensors("take", input=input, index=index)
+    return getitem(input.reshape(-1), index)
 
 
 def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
@@ -137,6 +139,7 @@ def scatter_reduce(
     i = index_array(index, "scatter_reduce")
     d = dim_of(input, dim, "scatter_reduce")
     check_index_range(i, input._data.shape[d], "scatter_reduce")
+    as_tensor_operand(src, "scatter_reduce", "src")
     if not isinstance(src, TensorBase):
         src = wrap(np.full(i.shape, src, input._data.dtype))
     key = _gather_key(d, i)
@@ -165,11 +168,27 @@ def scatter_reduce(
 _NEUTRAL = {"sum": 0, "mean": 0, "prod": 1, "amax": -np.inf, "amin": np.inf}
 
 
+def _check_slices(input: Any, dim: int, index: np.ndarray, source: Any, op: str) -> None:
+    """`source` must have a slice of the input, of its dtype, for every index."""
+    shape = list(input._data.shape)
+    if shape:
+        shape[dim] = index.size
+    if list(require_tensor(source, op, "source")._data.shape) != shape:
+        raise ShapeError(
+            f"{op}(): source must have a slice of input for every index, shape {shape}, got "
+            f"{list(source._data.shape)}"
+        )
+    if source._data.dtype != input._data.dtype:
+        raise DTypeError(
+            f"{op}(): source must have input's dtype {input._data.dtype}, got {source._data.dtype}"
+        )
+
+
 def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1) -> Any:
     """A copy of input with ``out[index[i]] += alpha * source[i]`` along `dim`."""
     i = index_array(index, "index_add")
     d = dim_of(input, dim, "index_add")
-    require_tensor(source, "index_add", "source")
+    _check_slices(input, d, i, source, "index_add")
     check_index_range(i, input._data.shape[d], "index_add")
     key = (slice(None),) * d + (i,)
     if alpha != 1:
@@ -181,6 +200,7 @@ def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
     """A copy of input with the slices at `index` replaced by those of `source`."""
     i = index_array(index, "index_copy")
     d = dim_of(input, dim, "index_copy")
+    _check_slices(input, d, i, source, "index_copy")
     check_index_range(i, input._data.shape[d], "index_copy")
     out = input.clone()
     setitem(out, (slice(None),) * d + (i,), source)
