@@ -238,8 +238,7 @@ class Run {
     }
     w.c_step = f_.nr * plan_.sum;
     if (plan_.segments > 1) {
-      w.c = space_ + plan_.partial +
-            ((t.segment * p_.m + t.rows.begin) * p_.n + t.columns.begin) * plan_.sum;
+      w.c = partial_sums(t.segment, t.rows.begin, t.columns.begin);
       w.c_rows = f_.mr * p_.n * plan_.sum;
     } else if (!plan_.staged) {
       w.c = offset(t.at.c, t.rows.begin * p_.c.row + t.columns.begin * p_.c.col, plan_.sum);
@@ -319,10 +318,13 @@ class Run {
     const int64_t i = t.rows.begin;
     GemmTile tile = waiting_tile(t, j);
     for (int r = 0; r < tile.m; ++r)
-      f_.sum({offset(tile.c, r * f_.nr, plan_.sum),
-              space_ + plan_.partial + ((i + r) * p_.n + j) * plan_.sum, p_.m * p_.n,
+      f_.sum({offset(tile.c, r * f_.nr, plan_.sum), partial_sums(0, i + r, j), p_.m * p_.n,
               plan_.segments, tile.n});
     complete(t, tile, j);
+  }
+
+  char* partial_sums(int64_t segment, int64_t i, int64_t j) const {
+    return space_ + plan_.partial + ((segment * p_.m + i) * p_.n + j) * plan_.sum;
   }
 
   // A tile in scratch for sums that were made elsewhere.
@@ -366,15 +368,19 @@ class Run {
   // ---- One row, or a few, times a matrix ----
 
   void run_vector(Task& t) const {
-    fetch_bias(t);
-    const void* x = t.at.a;
+    const int64_t k0 = t.segment * plan_.seg_k, k = std::min(p_.k - k0, plan_.seg_k);
+    const void* x = offset(t.at.a, k0 * p_.a.k_stride, plan_.elem);
     if (p_.a.k_stride != 1) {
+      f_.pack({t.scratch, 1, x, p_.dtype, 0, p_.a.k_stride, 1, k});
       x = t.scratch;
-      f_.pack({t.scratch, 1, t.at.a, p_.dtype, 0, p_.a.k_stride, 1, p_.k});
     }
-    char* y = t.scratch + plan_.scratch_b;
-    f_.vector({x, offset(t.at.b, t.columns.begin * p_.b.lane_stride, plan_.elem), p_.b.lane_stride,
-               p_.b.k_stride, p_.k, t.columns.size(), y, p_.m, p_.a.lane_stride, plan_.nb});
+    const bool partial = plan_.segments > 1;
+    char* y = partial ? partial_sums(t.segment, 0, t.columns.begin) : t.scratch + plan_.scratch_b;
+    const int64_t first = t.columns.begin * p_.b.lane_stride + k0 * p_.b.k_stride;
+    f_.vector({x, offset(t.at.b, first, plan_.elem), p_.b.lane_stride, p_.b.k_stride, k,
+               t.columns.size(), y, p_.m, p_.a.lane_stride, plan_.nb});
+    if (partial) return;
+    fetch_bias(t);
     for (int64_t j = t.columns.begin; j < t.columns.end; j += f_.nr) {
       GemmTile tile = waiting_tile(t, j);
       for (int64_t i = 0; i < tile.m; ++i)

@@ -92,10 +92,22 @@ bool is_vector_by_matrix(const GemmProblem& p, int64_t m, const GemmOperand& x,
   return few && x.k_stride == 1 && matrix.k_stride == 1 && matrix.lane_stride != 1;
 }
 
+constexpr int64_t kVectorTaskBytes = 128 << 10;  // of the matrix, for one row
+constexpr int64_t kVectorTasks = 16;
+
+// One row times a matrix whose rows lie in runs: each task reads some whole rows.
+void cut_rows(const GemmProblem& p, GemmPlan& plan) {
+  const int64_t least = ceil_div(kVectorTaskBytes, std::max<int64_t>(1, p.n * plan.elem));
+  plan.seg_k = round_up(std::max(least, ceil_div(p.k, kVectorTasks)), 8);
+  plan.segments = std::max<int64_t>(1, ceil_div(p.k, plan.seg_k));
+  if (plan.segments == 1) plan.seg_k = p.k;
+}
+
 // A long K over a small output leaves too few blocks: K is cut, too.
 void choose_segments(const GemmProblem& p, int64_t kc_max, GemmPlan& plan) {
   plan.segments = 1;
   plan.seg_k = p.k;
+  if (plan.vector && p.b.lane_stride == 1 && p.batch == 1) return cut_rows(p, plan);
   if (plan.vector || p.batch > 1 || p.k < 2048 || p.m * p.n > (1 << 17) ||
       p.k < 4 * std::max(p.m, p.n))
     return;
@@ -163,13 +175,18 @@ void cut_matrix(const GemmProblem& p, GemmPlan& plan) {
 }
 
 void cut_vector(const GemmProblem& p, GemmPlan& plan) {
-  constexpr int64_t kTaskBytes = 128 << 10;  // of the matrix, for one row
+  constexpr int64_t kRun = 4096;  // columns of a row that are read in one go
   plan.a = plan.b = GemmMode::direct;
   plan.mb = p.m;
   plan.n_span = p.n;
   plan.k_span = p.k;
+  if (plan.segments > 1) {
+    plan.nb = even_block(p.n, kRun, plan.family->nr);
+    return;
+  }
   const int64_t column_bytes = std::max<int64_t>(1, p.k) * plan.elem;
-  const int64_t columns = std::max<int64_t>(ceil_div(p.n, 16), kTaskBytes / (column_bytes * p.m));
+  const int64_t columns =
+      std::max<int64_t>(ceil_div(p.n, kVectorTasks), kVectorTaskBytes / (column_bytes * p.m));
   plan.nb = even_block(p.n, std::max<int64_t>(columns, plan.family->nr), plan.family->nr);
 }
 
