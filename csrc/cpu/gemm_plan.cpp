@@ -245,7 +245,10 @@ GemmPlan make_gemm_plan(const GemmProblem& p) {
                 (p.activation != Activation::none && !rectifies(p.activation));
   // A panel of A and the stream of B share the first-level cache.
   const int64_t l1_k = cache_sizes().l1d * 2 / 3 / (plan.family->a_panel * plan.elem);
-  int64_t kc_max = is_tiled(*plan.family) ? 2048 : std::clamp<int64_t>(l1_k / 64 * 64, 128, 512);
+  // Tiles keep a panel of A there up to 256 values of k, which pays until the sums have been put
+  // away and fetched again three times.
+  const int64_t tiled_k = p.k <= 768 ? 256 : 2048;
+  int64_t kc_max = is_tiled(*plan.family) ? tiled_k : std::clamp<int64_t>(l1_k / 64 * 64, 128, 512);
   if (p.run_limit > 0) kc_max = std::min(kc_max, p.run_limit);
   plan.vector = !p.c.place && is_vector_by_matrix(p, p.m, p.a, p.b);
   choose_segments(p, kc_max, plan);

@@ -12,7 +12,8 @@ constexpr int kColumns = 32;  // of a register tile
 #ifdef __AMX_BF16__
 
 constexpr int kRowsAtOnce = 32;
-constexpr int kTile = 16;  // rows and columns of sums in a tile
+constexpr int kTile = 16;       // rows and columns of sums in a tile
+constexpr int kStepsAhead = 2;  // of B: tile loads from the second-level cache wait too long
 
 // Tiles 0 to 3 hold the sums (1: right of 0, 2 and 3: below), 4 and 5 A, 6 and 7 B.
 static void enter() { set_up_tiles(); }
@@ -28,6 +29,9 @@ FASTNN_INLINE void add_products(const GemmTile& t) {
 #pragma GCC unroll 1
   for (int64_t k = t.k; k > 0; k -= kStepK) {
     for (int64_t i = 0; i < lines; ++i, ahead += 64) __builtin_prefetch(ahead, 0, 2);
+#pragma GCC unroll 32
+    for (int i = 0; i < kPairs * NT; ++i)
+      __builtin_prefetch(b + kStepsAhead * kPairs * 128 + i * 64, 0, 3);
     _tile_loadd(4, a, 64);
     _tile_loadd(6, b, 128);
     _tile_dpbf16ps(0, 4, 6);
