@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 
 #include "cpu/kernels/resize.h"
 #include "fastnn/ops/resize.h"
@@ -104,10 +105,43 @@ void for_taps(const ResizeAxis& a, int64_t o, F&& f) {
 
 // Memory of one axis' taps. Both directions have at most out * most_taps weights.
 template <class T>
-size_t taps_bytes(const ResizeAxis& a, bool transposed) {
+size_t taps_list_bytes(const ResizeAxis& a, bool transposed) {
   const auto rows = static_cast<size_t>(transposed ? a.in : a.out);
   const auto weights = static_cast<size_t>(a.out * a.most_taps() + (transposed ? a.in : 0));
   return ((2 * rows + 1) * sizeof(int64_t) + weights * sizeof(T) + 63) / 64 * 64;
+}
+constexpr int64_t side_step(int64_t rows) { return (rows + 15) / 16 * 16; }  // whole vectors
+template <class T>
+size_t taps_bytes(const ResizeAxis& a, bool transposed) {
+  const auto step = static_cast<size_t>(side_step(transposed ? a.in : a.out));
+  return taps_list_bytes<T>(a, transposed) + 2 * step * sizeof(int32_t) +
+         ResizeTaps<T>::kSideTaps * step * sizeof(T);
+}
+
+// Lays the taps of `rows` outputs side by side.
+template <class T>
+void put_side_by_side(ResizeTaps<T>& taps, int64_t rows, void* memory) {
+  int64_t most = 0, last = 0;
+  for (int64_t o = 0; o < rows; ++o) {
+    most = std::max(most, taps.at[o + 1] - taps.at[o]);
+    last = std::max(last, taps.first[o]);
+  }
+  if (most > ResizeTaps<T>::kSideTaps || last > INT32_MAX - most) return;
+  const int64_t step = side_step(rows);
+  auto* first = static_cast<int32_t*>(memory);
+  int32_t* count = first + step;
+  T* weight = reinterpret_cast<T*>(count + step);
+  std::fill(weight, weight + most * step, T{0});
+  for (int64_t o = 0; o < step; ++o) {
+    first[o] = o < rows ? static_cast<int32_t>(taps.first[o]) : 0;
+    count[o] = o < rows ? static_cast<int32_t>(taps.at[o + 1] - taps.at[o]) : 0;
+    for (int64_t j = 0; j < count[o]; ++j) weight[j * step + o] = taps.weight[taps.at[o] + j];
+  }
+  taps.side_first = first;
+  taps.side_count = count;
+  taps.side_weight = weight;
+  taps.side_step = step;
+  taps.side_taps = static_cast<int>(most);
 }
 
 // y = A x: row o of A.
@@ -130,7 +164,9 @@ ResizeTaps<T> make_taps(const ResizeAxis& a, void* memory) {
     });
   }
   at[a.out] = used;
-  return {first, at, weight};
+  ResizeTaps<T> taps{first, at, weight};
+  put_side_by_side(taps, a.out, static_cast<char*>(memory) + taps_list_bytes<T>(a, false));
+  return taps;
 }
 
 // x = A^T y: row i of A^T. The outputs that read an input are neighbours, because positions ascend.
@@ -149,7 +185,9 @@ ResizeTaps<T> make_transposed_taps(const ResizeAxis& a, const ResizeTaps<T>& tap
       weight[used++] = taps.weight[taps.at[o] + i - taps.first[o]];
   }
   at[a.in] = used;
-  return {first, at, weight};
+  ResizeTaps<T> transposed{first, at, weight};
+  put_side_by_side(transposed, a.in, static_cast<char*>(memory) + taps_list_bytes<T>(a, true));
+  return transposed;
 }
 
 }  // namespace fastnn

@@ -24,8 +24,56 @@ void down(const T* const* rows, const T* weight, int64_t count, int64_t n, T* y)
   if (i < n) store_n(y + i, weighted<T, true>(rows, weight, count, i, n - i), n - i);
 }
 
+#ifdef __AVX512F__
+// x[index] in the lanes of `mask`, 0 in the others.
+FASTNN_INLINE vf gathered(__mmask16 mask, __m512i index, const float* x) {
+  return (vf)_mm512_mask_i32gather_ps(__m512{}, mask, index, x, 4);
+}
+FASTNN_INLINE vd gathered(__mmask8 mask, __m256i index, const double* x) {
+  return (vd)_mm512_mask_i32gather_pd(__m512d{}, mask, index, x, 8);
+}
+FASTNN_INLINE __m512i integers(const int32_t* p, float) { return _mm512_loadu_si512(p); }
+FASTNN_INLINE __m256i integers(const int32_t* p, double) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
+FASTNN_INLINE __mmask16 above(__m512i a, int j) {
+  return _mm512_cmpgt_epi32_mask(a, _mm512_set1_epi32(j));
+}
+FASTNN_INLINE __mmask8 above(__m256i a, int j) {
+  return _mm256_cmpgt_epi32_mask(a, _mm256_set1_epi32(j));
+}
+FASTNN_INLINE vf add_where(__mmask16 mask, vf a, vf b) {
+  return (vf)_mm512_mask_add_ps((__m512)a, mask, (__m512)a, (__m512)b);
+}
+FASTNN_INLINE vd add_where(__mmask8 mask, vd a, vd b) {
+  return (vd)_mm512_mask_add_pd((__m512d)a, mask, (__m512d)a, (__m512d)b);
+}
+
+// A vector of outputs at a time.
+template <class T>
+void along_side_by_side(const T* x, const ResizeTaps<T>& taps, int64_t out, T* y) {
+  for (int64_t o = 0; o < out; o += kLanes<T>) {
+    const auto first = integers(taps.side_first + o, T{}),
+               count = integers(taps.side_count + o, T{});
+    const T* w = taps.side_weight + o;
+    Vec<T> sum = gathered(above(count, 0), first, x) * load(w);
+    for (int j = 1; j < taps.side_taps; ++j) {
+      const auto reads = above(count, j);
+      sum = add_where(reads, sum, gathered(reads, first, x + j) * load(w + j * taps.side_step));
+    }
+    if (o + kLanes<T> <= out)
+      store(y + o, sum);
+    else
+      store_n(y + o, sum, out - o);
+  }
+}
+#endif
+
 template <class T>
 void along(const T* x, const ResizeTaps<T>& taps, int64_t out, T* y) {
+#ifdef __AVX512F__
+  if (taps.side_first) return along_side_by_side(x, taps, out, y);
+#endif
   for (int64_t o = 0; o < out; ++o) {
     const T* p = x + taps.first[o];
     const T* w = taps.weight + taps.at[o];

@@ -13,6 +13,14 @@ struct ResizeTaps {
   const int64_t* first;
   const int64_t* at;
   const T* weight;
+  // The same for outputs side by side, or null where an output reads more than kSideTaps inputs:
+  // tap j of output o has weight side_weight[j * side_step + o] where side_count[o] > j.
+  static constexpr int kSideTaps = 8;
+  const int32_t* side_first = nullptr;
+  const int32_t* side_count = nullptr;
+  const T* side_weight = nullptr;
+  int64_t side_step = 0;
+  int side_taps = 0;  // most of any output
 };
 
 template <class T>
