@@ -50,16 +50,25 @@ ConvSource result_source(const Correlation& c) {
   return s;
 }
 
-// The stride between neighbouring pixels of the result in row-major order; 0 when there is none.
-int64_t pixel_stride(const Correlation& c) {
+// The stride between neighbouring output pixels in row-major order, in the result or in an image of
+// the same size; 0 when there is none.
+int64_t pixel_stride(const Correlation& c, const ConvImageView& image) {
   int64_t stride = 0, expected = 0;
   for (int a = 2; a >= 0; --a) {
     if (c.axis[a].out == 1) continue;
-    if (stride == 0) stride = expected = c.result.axis[a];
-    if (c.result.axis[a] != expected) return 0;
+    if (stride == 0) stride = expected = image.axis[a];
+    if (image.axis[a] != expected) return 0;
     expected *= c.axis[a].out;
   }
   return stride ? stride : 1;
+}
+
+// Every output pixel reads one pixel of the image, the one in its place.
+bool is_pointwise(const Correlation& c) {
+  const auto alike = [](const ConvAxis& a) {
+    return a.taps == 1 && a.origin == 0 && (a.step == 1 || a.out == 1) && a.out == a.size;
+  };
+  return alike(c.axis[0]) && alike(c.axis[1]) && alike(c.axis[2]);
 }
 
 // The weight's (channel, tap) or (tap, channel) as one axis with one stride; 0 when it is none.
@@ -103,18 +112,23 @@ struct Product {
     if (c.bias) p.bias_m = {c.bias.data, c.bias.dtype, c.bias.stride[0]};
     set_output();
     set_filter();
+    p.a_same = true;
+    p.share = GemmShare::a;
+    const int64_t step = is_pointwise(c) ? pixel_stride(c, c.image) : 0;
+    if (step != 0 && p.n == pixels) {  // a matrix as it lies
+      p.b = {c.image.data, step, c.image.c};
+      return;
+    }
     p.b.pack = [](const void* context, const GemmPanel& g) {
       const auto& self = *static_cast<const Product*>(context);
       self.pack->pixels(self.source,
                         {g.dst, g.panel, g.width, g.lane0, g.k0, g.k_count, g.batch * self.pixels});
     };
     p.b.context = this;
-    p.a_same = true;
-    p.share = GemmShare::a;
   }
 
   void set_output() {
-    const int64_t step = pixel_stride(c);
+    const int64_t step = pixel_stride(c, c.result);
     p.c = {c.result.data, c.dtype, c.result.c, step};
     // Images whose pixels follow on each other, or whose pixels must be placed anyway, or few.
     const bool follow = step && (c.batch == 1 || c.result.n == step * pixels);
@@ -133,6 +147,7 @@ struct Product {
       p.locate = [](const void* context, int64_t batch, GemmPointers& at) {
         const auto& self = *static_cast<const Product*>(context);
         at.c = static_cast<char*>(at.c) + batch * self.c.result.n * self.c.elem();
+        if (at.b) at.b = static_cast<const char*>(at.b) + batch * self.c.image.n * self.c.elem();
       };
       p.locate_context = this;
     }
@@ -141,7 +156,7 @@ struct Product {
   // Where pixel `column`, numbered through the batch, is in the result; `run`: so many follow it.
   int64_t place(int64_t column, int64_t* run) const {
     const int64_t n = column / pixels, pixel = column % pixels;
-    if (const int64_t step = pixel_stride(c)) {
+    if (const int64_t step = pixel_stride(c, c.result)) {
       *run = pixels - pixel;
       return n * c.result.n + pixel * step;
     }
