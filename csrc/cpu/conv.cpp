@@ -79,6 +79,7 @@ Path weight_path(const Correlation& c) {
     return {[](const Correlation&) -> size_t { return 0; },
             [](const Correlation& c, void*) { correlate_weight_reference(c); }};
   if (prefers_channels(c)) return {correlate_weight_channels_workspace, correlate_weight_channels};
+  if (weight_prefers_planes(c)) return {correlate_weight_planes_workspace, correlate_weight_planes};
   if (weight_prefers_taps(c)) return {correlate_weight_taps_workspace, correlate_weight_taps};
   if (weight_prefers_direct(c)) return {correlate_weight_direct_workspace, correlate_weight_direct};
   return {correlate_weight_gemm_workspace, correlate_weight_gemm};
@@ -102,8 +103,13 @@ void check_backward_input(const ConvParams& p, const TensorView* v) {
   check_bias(v[2], v[3].shape[1], v[0].dtype);
 }
 
+bool takes_spread_planes(const Transposed& t) {
+  return active_isa() != Isa::reference && prefers_spread_planes(t.whole());
+}
+
 size_t backward_input_workspace(const ConvParams& p, const TensorView* v) {
   const Transposed t(p, v[0], v[1], v[2], v[3]);
+  if (takes_spread_planes(t)) return 0;
   size_t bytes = t.gaps() ? correlate_workspace(t.nothing()) : 0;
   for (int64_t i = 0; i < t.parts(); ++i) {
     const Correlation c = t.part(i);
@@ -114,6 +120,7 @@ size_t backward_input_workspace(const ConvParams& p, const TensorView* v) {
 
 void run_backward_input(const ConvParams& p, const TensorView* v, void* workspace) {
   const Transposed t(p, v[0], v[1], v[2], v[3]);
+  if (takes_spread_planes(t)) return correlate_spread_planes(t.whole());
   if (t.gaps()) correlate(t.nothing(), workspace);
   for (int64_t i = 0; i < t.parts(); ++i) {
     const Correlation c = t.part(i);

@@ -14,6 +14,13 @@ bool prefers_planes(const Correlation& c);
 size_t correlate_planes_workspace(const Correlation& c);
 void correlate_planes(const Correlation& c, void* workspace);
 
+// Its gradients: for the input with stride 2 (`whole` is that of a Transposed), for the weight.
+bool prefers_spread_planes(const Correlation& whole);
+void correlate_spread_planes(const Correlation& whole);
+bool weight_prefers_planes(const Correlation& c);
+size_t correlate_weight_planes_workspace(const Correlation& c);
+void correlate_weight_planes(const Correlation& c, void* workspace);
+
 // Filters side by side: many filters.
 bool prefers_filters(const Correlation& c);
 size_t correlate_filters_workspace(const Correlation& c);

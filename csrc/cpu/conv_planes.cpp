@@ -1,5 +1,5 @@
-// Depthwise convolutions on planes that are read where they lie: no band is copied, no weight
-// packed.
+// Depthwise convolutions and their gradients on planes that are read and written where they lie: no
+// band is copied, no weight packed. packed.
 #include "cpu/conv_band.h"
 #include "cpu/conv_direct.h"
 
@@ -9,82 +9,162 @@ namespace {
 
 constexpr int64_t kTaskWork = 200000;  // multiply-adds
 
-// A kernel that has its own code, on both axes alike.
+// A kernel that has its own code, on both axes alike, on images whose columns are adjacent.
 bool is_stencil(const Correlation& c) {
   const ConvAxis &y = c.axis[1], &x = c.axis[2];
-  return c.in == 1 && c.out == 1 && y.taps == x.taps && (x.taps == 3 || x.taps == 5) &&
-         std::abs(y.tap_step) == 1 && std::abs(x.tap_step) == 1 && y.step == x.step && x.step <= 2;
+  return two_axes(c) && c.in == 1 && c.out == 1 && c.elem() >= 4 && y.taps == x.taps &&
+         (x.taps == 3 || x.taps == 5) && std::abs(y.tap_step) == 1 && std::abs(x.tap_step) == 1 &&
+         y.step == x.step && x.step <= 2 && c.image.axis[2] == 1 && c.result.axis[2] == 1 &&
+         (c.activation == Activation::none || rectifies(c.activation)) &&
+         conv_direct_kernels(c.dtype).image_plane != nullptr;
 }
 
-class PlaneRun {
- public:
-  explicit PlaneRun(const Correlation& c)
-      : c_(c), bands_(c, 0), kernel_(conv_direct_kernels(c.dtype).image_plane) {}
-
-  void all() const {
-    const int64_t row_work = std::max<int64_t>(1, c_.axis[2].out * c_.taps());
-    const int64_t fit = std::max<int64_t>(8, kTaskWork / row_work / 4 * 4);
-    const int64_t rows = std::min(fit, c_.axis[1].out);  // of a task, in a plane
-    const int64_t parts = (c_.axis[1].out + rows - 1) / rows;
-    const int64_t per_task = std::max<int64_t>(1, kTaskWork / (row_work * rows));
-    parallel_blocks(c_.batch * c_.groups * parts, per_task, [&](int64_t begin, int64_t end, int) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t plane = i / parts, row0 = i % parts * rows;
-        run(plane / c_.groups, plane % c_.groups, row0, std::min(row0 + rows, c_.axis[1].out));
-      }
-    });
-  }
-
- private:
-  void run(int64_t n, int64_t g, int64_t row0, int64_t row1) const {
-    ConvImagePlane t;
-    t.kernel = static_cast<int>(c_.axis[1].taps);
-    t.step = static_cast<int>(c_.axis[1].step);
-    // In the order of the image's rows and columns, which taps with a negative step run against.
-    const char* weight = c_.weight.data + g * c_.weight.group * c_.elem();
-    int64_t step[3];
-    for (int a = 1; a < 3; ++a) {
-      const bool against = c_.axis[a].tap_step < 0;
-      step[a] = against ? -c_.weight.axis[a] : c_.weight.axis[a];
-      if (against) weight += (t.kernel - 1) * c_.weight.axis[a] * c_.elem();
+// Calls run(n, group, row0, row1) for all rows of all planes of the result.
+template <class Run>
+void for_plane_rows(const Correlation& c, Run run) {
+  const int64_t row_work = std::max<int64_t>(1, c.axis[2].out * c.taps());
+  const int64_t fit = std::max<int64_t>(8, kTaskWork / row_work / 4 * 4);
+  const int64_t rows = std::min(fit, c.axis[1].out);  // of a task, in a plane
+  const int64_t parts = (c.axis[1].out + rows - 1) / rows;
+  const int64_t per_task = std::max<int64_t>(1, kTaskWork / (row_work * rows));
+  parallel_blocks(c.batch * c.groups * parts, per_task, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t plane = i / parts, row0 = i % parts * rows;
+      run(plane / c.groups, plane % c.groups, row0, std::min(row0 + rows, c.axis[1].out));
     }
-    t.weight = weight;
-    t.weight_y = step[1];
-    t.weight_x = step[2];
-    t.image = c_.image.data + (n * c_.image.n + g * c_.image.c) * c_.elem();
-    t.image_row = c_.image.axis[1];
-    t.size_y = c_.axis[1].size;
-    t.size_x = c_.axis[2].size;
-    t.low_y = bands_.low_y;
-    t.low_x = bands_.low_x;
-    t.dst = c_.result.data + (n * c_.result.n + g * c_.result.c) * c_.elem();
-    t.dst_row = c_.result.axis[1];
-    t.row0 = row0;
-    t.row1 = row1;
-    t.pixels = c_.axis[2].out;
-    t.bias = c_.bias ? static_cast<const char*>(c_.bias.data) + g * c_.bias.stride[0] * c_.elem()
-                     : nullptr;
-    t.rectifier = rectifier_of(c_.activation);
-    kernel_(t);
-  }
+  });
+}
 
-  const Correlation& c_;
-  const Bands bands_;
-  void (*const kernel_)(const ConvImagePlane&);
-};
+char* plane_of(const ConvImageView& image, int64_t n, int64_t g, int64_t elem) {
+  return image.data + (n * image.n + g * image.c) * elem;
+}
+const void* bias_of(const Correlation& c, int64_t g) {
+  return c.bias ? static_cast<const char*>(c.bias.data) + g * c.bias.stride[0] * c.elem() : nullptr;
+}
+
+void run_plane(const Correlation& c, const Bands& bands, int64_t n, int64_t g, int64_t row0,
+               int64_t row1) {
+  ConvImagePlane t;
+  t.kernel = static_cast<int>(c.axis[1].taps);
+  t.step = static_cast<int>(c.axis[1].step);
+  // In the order of the image's rows and columns, which taps with a negative step run against.
+  const char* weight = c.weight.data + g * c.weight.group * c.elem();
+  int64_t step[3];
+  for (int a = 1; a < 3; ++a) {
+    const bool against = c.axis[a].tap_step < 0;
+    step[a] = against ? -c.weight.axis[a] : c.weight.axis[a];
+    if (against) weight += (t.kernel - 1) * c.weight.axis[a] * c.elem();
+  }
+  t.weight = weight;
+  t.weight_y = step[1];
+  t.weight_x = step[2];
+  t.image = plane_of(c.image, n, g, c.elem());
+  t.image_row = c.image.axis[1];
+  t.size_y = c.axis[1].size;
+  t.size_x = c.axis[2].size;
+  t.low_y = bands.low_y;
+  t.low_x = bands.low_x;
+  t.dst = plane_of(c.result, n, g, c.elem());
+  t.dst_row = c.result.axis[1];
+  t.row0 = row0;
+  t.row1 = row1;
+  t.pixels = c.axis[2].out;
+  t.bias = bias_of(c, g);
+  t.rectifier = rectifier_of(c.activation);
+  conv_direct_kernels(c.dtype).image_plane(t);
+}
+
+void run_spread(const Correlation& c, int64_t n, int64_t g, int64_t row0, int64_t row1) {
+  ConvSpreadPlane t;
+  t.kernel = static_cast<int>(c.axis[1].taps);
+  t.weight = c.weight.data + g * c.weight.group * c.elem();
+  t.weight_y = c.weight.axis[1];
+  t.weight_x = c.weight.axis[2];
+  t.image = plane_of(c.image, n, g, c.elem());
+  t.image_row = c.image.axis[1];
+  t.size_y = c.axis[1].size;
+  t.size_x = c.axis[2].size;
+  t.low_y = c.axis[1].origin;
+  t.low_x = c.axis[2].origin;
+  t.dst = plane_of(c.result, n, g, c.elem());
+  t.dst_row = c.result.axis[1];
+  t.row0 = row0;
+  t.row1 = row1;
+  t.pixels = c.axis[2].out;
+  t.bias = bias_of(c, g);
+  t.rectifier = rectifier_of(c.activation);
+  conv_direct_kernels(c.dtype).spread_plane(t);
+}
+
+// All images of one channel, one after the other; sums of a plane are added up in double.
+void run_dots(const Correlation& c, const Bands& bands, int64_t g) {
+  double sum[25] = {};
+  ConvPlaneDots t;
+  t.kernel = static_cast<int>(c.axis[1].taps);
+  t.step = static_cast<int>(c.axis[1].step);
+  t.image_row = c.image.axis[1];
+  t.size_y = c.axis[1].size;
+  t.size_x = c.axis[2].size;
+  t.low_y = bands.low_y;
+  t.low_x = bands.low_x;
+  t.dy_row = c.result.axis[1];
+  t.rows = c.axis[1].out;
+  t.pixels = c.axis[2].out;
+  t.sum = sum;
+  for (int64_t n = 0; n < c.batch; ++n) {
+    t.image = plane_of(c.image, n, g, c.elem());
+    t.dy = plane_of(c.result, n, g, c.elem());
+    conv_direct_kernels(c.dtype).plane_dots(t);
+  }
+  for (int i = 0; i < t.kernel * t.kernel; ++i) {
+    char* to = c.weight.data + (g * c.weight.group + i / t.kernel * c.weight.axis[1] +
+                                i % t.kernel * c.weight.axis[2]) *
+                                   c.elem();
+    if (c.dtype == DType::f64)
+      *reinterpret_cast<double*>(to) = sum[i];
+    else
+      *reinterpret_cast<float*>(to) = static_cast<float>(sum[i]);
+  }
+}
 
 }  // namespace
 
-bool prefers_planes(const Correlation& c) {
-  return two_axes(c) && is_stencil(c) && c.elem() >= 4 &&
-         conv_direct_kernels(c.dtype).image_plane != nullptr && c.image.axis[2] == 1 &&
-         c.result.axis[2] == 1 && (c.activation == Activation::none || rectifies(c.activation));
-}
+bool prefers_planes(const Correlation& c) { return is_stencil(c); }
 
 size_t correlate_planes_workspace(const Correlation&) { return 0; }
 
 void correlate_planes(const Correlation& c, void*) {
-  if (c.batch > 0 && c.pixels() > 0) PlaneRun(c).all();
+  const Bands bands(c, 0);
+  for_plane_rows(c, [&](int64_t n, int64_t g, int64_t row0, int64_t row1) {
+    run_plane(c, bands, n, g, row0, row1);
+  });
+}
+
+bool prefers_spread_planes(const Correlation& whole) {
+  return is_stencil(whole) && whole.axis[2].step == 2 && whole.axis[1].tap_step == 1 &&
+         whole.axis[2].tap_step == 1;
+}
+
+void correlate_spread_planes(const Correlation& whole) {
+  for_plane_rows(whole, [&](int64_t n, int64_t g, int64_t row0, int64_t row1) {
+    run_spread(whole, n, g, row0, row1);
+  });
+}
+
+bool weight_prefers_planes(const Correlation& c) {
+  constexpr int64_t kGroups = 8;  // each is a task: with fewer, threads would idle
+  return is_stencil(c) && c.groups >= kGroups && c.axis[1].tap_step == 1 && c.axis[2].tap_step == 1;
+}
+
+size_t correlate_weight_planes_workspace(const Correlation&) { return 0; }
+
+void correlate_weight_planes(const Correlation& c, void*) {
+  const Bands bands(c, 0);
+  const int64_t work = std::max<int64_t>(1, c.batch * c.pixels() * c.taps());
+  parallel_blocks(c.groups, std::max<int64_t>(1, kTaskWork / work),
+                  [&](int64_t begin, int64_t end, int) {
+                    for (int64_t g = begin; g < end; ++g) run_dots(c, bands, g);
+                  });
 }
 
 }  // namespace fastnn

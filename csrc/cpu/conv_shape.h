@@ -52,6 +52,9 @@ class Transposed {
   Transposed(const ConvParams& p, const TensorView& dy, const TensorView& w, const TensorView& bias,
              const TensorView& dx);
 
+  // Before it falls apart: image is dy and result dx, and an axis has dx's pixels as `out`, dy's as
+  // `size`, the padding as `origin`, the stride as `step` and the dilation as `tap_step`.
+  const Correlation& whole() const { return whole_; }
   int64_t parts() const { return parts_[0] * parts_[1] * parts_[2]; }
   Correlation part(int64_t i) const;
   // Some pixels of dx are reached by no tap: their parts have taps() == 0.

@@ -92,6 +92,15 @@ CONV_TRANSPOSE2D = [
         "dilation-extra", (1, 3, 5, 4), (3, 2, 3, 3), dilation=3, output_padding=(2, 0)
     ),
     conv_transpose_case("groups", (2, 6, 5, 4), (6, 2, 3, 3), groups=3, stride=2, padding=1),
+    conv_transpose_case(
+        "depthwise-stride2",
+        (2, 8, 6, 19),
+        (8, 1, 3, 3),
+        groups=8,
+        stride=2,
+        padding=1,
+        output_padding=1,
+    ),
     conv_transpose_case("depthwise", (2, 6, 5, 4), (6, 1, 3, 3), groups=6, padding=1),
     conv_transpose_case("threads", (3, 24, 15, 14), (24, 16, 4, 4), stride=2, padding=1),
     conv_transpose_case("no-bias", (2, 3, 5, 4), (3, 4, 2, 2), bias=False, stride=2),

@@ -86,6 +86,8 @@ PATHS = [
     path("pointwise", (3, 40, 9, 7), (70, 40, 1, 1)),
     path("long-sums", (40, 8, 12, 12), (8, 8, 3, 3), padding=1),
     path("depthwise-wide", (2, 20, 17, 50), (20, 1, 3, 3), padding=1, groups=20),
+    path("depthwise3-stride2", (2, 9, 16, 71), (9, 1, 3, 3), padding=1, groups=9, stride=2),
+    path("depthwise3-padded", (3, 8, 3, 40), (8, 1, 3, 3), padding=4, groups=8),
     path("depthwise5-stride2", (2, 33, 17, 19), (33, 1, 5, 5), padding=2, groups=33, stride=2),
     path("many-tiles", (2, 36, 15, 14), (35, 36, 3, 3), padding=1),
     path("many-tiles-and-channels", (1, 210, 14, 15), (40, 210, 3, 3)),

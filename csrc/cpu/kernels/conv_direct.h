@@ -4,7 +4,7 @@
 #include "cpu/kernels/conv_channels.h"
 #include "cpu/kernels/conv_direct_table.h"
 #include "cpu/kernels/conv_pack.h"
-#include "cpu/kernels/conv_plane.h"
+#include "cpu/kernels/conv_plane_grads.h"
 #include "cpu/kernels/gemm_tile.h"
 
 namespace fastnn::FASTNN_ISA_NS {
@@ -379,7 +379,11 @@ static constexpr ConvDirect direct() {
           &run_plane<T>,
 #ifdef __AVX512F__
           &run_image_plane<T>,
+          &run_spread_plane<T>,
+          &run_plane_dots<T>,
 #else
+          nullptr,
+          nullptr,
           nullptr,
 #endif
           &run_taps<T>,

@@ -69,6 +69,32 @@ struct ConvImagePlane {
   Rectifier rectifier;
 };
 
+// The input's gradient of the same with step 2, for rows [row0, row1) of dst: image is dy, and
+// dst[y][x] = act(bias + sum weight[i][j] image[(y + low_y - i) / 2][(x + low_x - j) / 2]) over the
+// taps where both are whole and in the image.
+struct ConvSpreadPlane {
+  int kernel;
+  const void* weight;
+  int64_t weight_y, weight_x;
+  const void* image;
+  int64_t image_row, size_y, size_x, low_y, low_x;
+  void* dst;
+  int64_t dst_row, row0, row1, pixels;
+  const void* bias;  // or null
+  Rectifier rectifier;
+};
+
+// The weight's gradient: sum[i * kernel + j] += sum over y, x of dy[y][x] times the image pixel that
+// tap (i, j) of a ConvImagePlane meets.
+struct ConvPlaneDots {
+  int kernel, step;
+  const void* image;
+  int64_t image_row, size_y, size_x, low_y, low_x;
+  const void* dy;
+  int64_t dy_row, rows, pixels;
+  double* sum;
+};
+
 // sum[r][lane] += sum over the pixels of some images of x[offset[r]] dy[lane]: what `taps` taps of
 // one channel have in common with `vectors` vectors of filters, side by side in dy.
 struct ConvTapTile {
@@ -120,7 +146,9 @@ struct ConvDirect {
   void (*band)(const ConvBand&);
   void (*rows)(const ConvRowTile&);
   void (*plane)(const ConvPlane&);
-  void (*image_plane)(const ConvImagePlane&);  // null without masks
+  void (*image_plane)(const ConvImagePlane&);  // these three are null without masks
+  void (*spread_plane)(const ConvSpreadPlane&);
+  void (*plane_dots)(const ConvPlaneDots&);
   void (*taps)(const ConvTapTile&);
   void (*dots)(const ConvDotTile&);
   void (*channel_row)(const ConvChannelRow&);
