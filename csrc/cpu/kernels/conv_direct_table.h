@@ -84,8 +84,8 @@ struct ConvSpreadPlane {
   Rectifier rectifier;
 };
 
-// The weight's gradient: sum[i * kernel + j] += sum over y, x of dy[y][x] times the image pixel that
-// tap (i, j) of a ConvImagePlane meets.
+// The weight's gradient: sum[i * kernel + j] += sum over y, x of dy[y][x] times the image pixel
+// that tap (i, j) of a ConvImagePlane meets.
 struct ConvPlaneDots {
   int kernel, step;
   const void* image;
