@@ -16,6 +16,7 @@ from . import _core
 
 _cupy: ModuleType | None = None
 _failure: str | None = None
+_supported: set[int] = set()
 
 _MISSING = (
     "CUDA is not available: {what}. fastnn on a GPU needs an NVIDIA driver for CUDA 13 and "
@@ -57,11 +58,14 @@ def load() -> ModuleType:
 
 def _check_supported(cupy: ModuleType, device: int) -> None:
     """The kernels are compiled for compute capability 8.0 (Ampere) and up."""
+    if device in _supported:  # asking takes longer than most kernels
+        return
     gpu = cupy.cuda.runtime.getDeviceProperties(device)
     if gpu["major"] < 8:
         name = gpu["name"].decode() if isinstance(gpu["name"], bytes) else gpu["name"]
         what = f"cuda:{device} ({name}) has compute capability {gpu['major']}.{gpu['minor']}; 8.0 or higher is needed"
         raise RuntimeError(_MISSING.format(what=what))
+    _supported.add(device)
 
 
 # ---- what C++ calls --------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ def load_again(monkeypatch):
     """CUDA as it is before its first use."""
     monkeypatch.setattr(_cuda, "_cupy", None)
     monkeypatch.setattr(_cuda, "_failure", None)
+    monkeypatch.setattr(_cuda, "_supported", set())
 
 
 @needs_stand_in
