@@ -36,6 +36,7 @@ def checks(seconds):
     yield "bfloat16 and float16", [*PYTEST, "tests/ops/test_half.py"], {}
     # gcc's ThreadSanitizer cannot start a process under some kernels' address layouts; clang's can.
     yield "ThreadSanitizer, native", ["bash", "scripts/sanitize.sh", "thread"], {}
+    yield "sanitizers, CUDA's host shim", ["bash", "scripts/test_cuda_shim.sh", "--sanitize"], {}
     yield (
         "sanitizers, extension",
         ["bash", "scripts/sanitize.sh", "python"],
