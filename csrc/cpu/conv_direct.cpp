@@ -216,7 +216,16 @@ class RowRun {
 
 }  // namespace
 
+bool is_first_layer(const Correlation& c) {
+  const int64_t lanes = conv_direct_kernels(c.dtype).lanes, x = c.axis[2].out;
+  constexpr int64_t kManyLanes = 16;  // and many registers: with fewer, filters side by side win
+  return lanes >= kManyLanes && two_axes(c) && c.in <= 3 && c.groups == 1 && c.taps() > 1 &&
+         c.in * c.taps() <= 147 && c.axis[2].step <= 2 && c.result.axis[2] == 1 &&
+         10 * x >= 9 * round_up(x, lanes);
+}
+
 bool prefers_direct(const Correlation& c) {
+  if (is_first_layer(c)) return true;
   if (!two_axes(c) || c.taps() == 0 || c.in == 0 || c.axis[2].step > 4) return false;
   const int64_t k = c.in * c.taps();
   if (k > 640 || c.out > 16) return false;

@@ -6,6 +6,9 @@
 namespace fastnn {
 
 bool prefers_direct(const Correlation& c);
+// Up to three channels and full rows of pixels: a filter has so few products that turning sums from
+// filters into rows would cost as much as they do.
+bool is_first_layer(const Correlation& c);
 size_t correlate_direct_workspace(const Correlation& c);
 void correlate_direct(const Correlation& c, void* workspace);
 

@@ -268,6 +268,7 @@ bool prefers_filters(const Correlation& c) {
   if (!two_axes(c) || c.dtype == DType::f64 || c.taps() < 2 || c.in * c.taps() < 24 ||
       c.out < lanes || c.batch == 0 || c.pixels() == 0)
     return false;
+  if (is_first_layer(c)) return false;
   const int64_t step = c.axis[2].step;
   if (step > 2 && (step != 4 || adjacent_channels(c))) return false;
   // With one vector of filters a tile has as many loads as products: rows of pixels are quicker,
