@@ -19,8 +19,8 @@ _failure: str | None = None
 _supported: set[int] = set()
 
 _MISSING = (
-    "CUDA is not available: {what}. fastnn on a GPU needs an NVIDIA driver for CUDA 13 and "
-    "`pip install fastnn[cuda13]`"
+    "CUDA is not available: {what}. fastnn on a GPU needs an NVIDIA driver for CUDA 13, CuPy "
+    "(`pip install cupy-cuda13x`) and the plugin fastnn-cuda13 (`pip install ./cuda/plugin` in a clone)"
 )
 
 

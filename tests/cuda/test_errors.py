@@ -65,7 +65,7 @@ def test_missing_package(monkeypatch, load_again, missing):
         return real(name)
 
     monkeypatch.setattr(_cuda.importlib, "import_module", without)
-    with pytest.raises(RuntimeError, match=f"{missing}.*pip install fastnn"):
+    with pytest.raises(RuntimeError, match=f"{missing}.*plugin fastnn-cuda13"):
         fastnn.ones(2, device="cuda")
 
 

@@ -47,7 +47,7 @@ def read_image(path: Path) -> np.ndarray:
         from PIL import Image, ImageOps
     except ImportError:
         raise UsageError(
-            "fastnn predict: reading images needs pillow: pip install fastnn[train]"
+            "fastnn predict: reading images needs pillow: pip install pillow"
         ) from None
     try:
         with Image.open(path) as file:

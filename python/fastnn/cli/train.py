@@ -187,6 +187,6 @@ def _have_matplotlib() -> bool:
     import importlib.util
 
     if importlib.util.find_spec("matplotlib") is None:
-        print("no matplotlib, so no pictures; pip install fastnn[train] brings it")
+        print("no pictures: they need matplotlib (pip install matplotlib)")
         return False
     return True

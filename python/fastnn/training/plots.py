@@ -1,4 +1,4 @@
-"""The pictures of a run. Needs matplotlib (``pip install fastnn[train]``)."""
+"""The pictures of a run. Needs matplotlib."""
 
 from __future__ import annotations
 
