@@ -50,17 +50,27 @@ ConvSource result_source(const Correlation& c) {
   return s;
 }
 
+// Axes, the inner ones first, as one axis with one stride; 0 when they are none, as in broadcast
+// arrays.
+template <int N>
+int64_t joint_stride(const int64_t (&sizes)[N], const int64_t (&strides)[N]) {
+  int64_t stride = 1, expected = 0;
+  bool found = false;
+  for (int i = 0; i < N; ++i) {
+    if (sizes[i] == 1) continue;
+    if (!found) stride = expected = strides[i];
+    found = true;
+    if (strides[i] != expected) return 0;
+    expected *= sizes[i];
+  }
+  return stride;
+}
+
 // The stride between neighbouring output pixels in row-major order, in the result or in an image of
 // the same size; 0 when there is none.
 int64_t pixel_stride(const Correlation& c, const ConvImageView& image) {
-  int64_t stride = 0, expected = 0;
-  for (int a = 2; a >= 0; --a) {
-    if (c.axis[a].out == 1) continue;
-    if (stride == 0) stride = expected = image.axis[a];
-    if (image.axis[a] != expected) return 0;
-    expected *= c.axis[a].out;
-  }
-  return stride ? stride : 1;
+  return joint_stride({c.axis[2].out, c.axis[1].out, c.axis[0].out},
+                      {image.axis[2], image.axis[1], image.axis[0]});
 }
 
 // Every output pixel reads one pixel of the image, the one in its place.
@@ -73,21 +83,13 @@ bool is_pointwise(const Correlation& c) {
 
 // The weight's (channel, tap) or (tap, channel) as one axis with one stride; 0 when it is none.
 int64_t filter_stride(const Correlation& c, bool channels_inner) {
-  const int64_t sizes[4] = {
-      channels_inner ? c.in : c.axis[2].taps, channels_inner ? c.axis[2].taps : c.axis[1].taps,
-      channels_inner ? c.axis[1].taps : c.axis[0].taps, channels_inner ? c.axis[0].taps : c.in};
-  const int64_t strides[4] = {channels_inner ? c.weight.c : c.weight.axis[2],
-                              channels_inner ? c.weight.axis[2] : c.weight.axis[1],
-                              channels_inner ? c.weight.axis[1] : c.weight.axis[0],
-                              channels_inner ? c.weight.axis[0] : c.weight.c};
-  int64_t stride = 0, expected = 0;
-  for (int i = 0; i < 4; ++i) {
-    if (sizes[i] == 1) continue;
-    if (stride == 0) stride = expected = strides[i];
-    if (strides[i] != expected) return 0;
-    expected *= sizes[i];
-  }
-  return stride ? stride : 1;
+  const ConvAxis* a = c.axis;
+  const ConvWeightView& w = c.weight;
+  if (channels_inner)
+    return joint_stride({c.in, a[2].taps, a[1].taps, a[0].taps},
+                        {w.c, w.axis[2], w.axis[1], w.axis[0]});
+  return joint_stride({a[2].taps, a[1].taps, a[0].taps, c.in},
+                      {w.axis[2], w.axis[1], w.axis[0], w.c});
 }
 
 // One group's product: rows are output channels, columns are pixels (of one image, or numbered

@@ -1,5 +1,5 @@
 // Depthwise convolutions and their gradients on planes that are read and written where they lie: no
-// band is copied, no weight packed. packed.
+// band is copied, no weight packed.
 #include "cpu/conv_band.h"
 #include "cpu/conv_direct.h"
 
@@ -22,7 +22,8 @@ bool is_stencil(const Correlation& c) {
 // Calls run(n, group, row0, row1) for all rows of all planes of the result.
 template <class Run>
 void for_plane_rows(const Correlation& c, Run run) {
-  const int64_t row_work = std::max<int64_t>(1, c.axis[2].out * c.taps());
+  if (c.pixels() == 0) return;
+  const int64_t row_work = c.axis[2].out * c.taps();
   const int64_t fit = std::max<int64_t>(8, kTaskWork / row_work / 4 * 4);
   const int64_t rows = std::min(fit, c.axis[1].out);  // of a task, in a plane
   const int64_t parts = (c.axis[1].out + rows - 1) / rows;

@@ -152,6 +152,29 @@ def test_fused_network_keeps_what_it_cannot_merge():
     ]
 
 
+@pytest.mark.parametrize(
+    "layer, norm, shape",
+    [
+        (nn.Linear(8, 5), nn.BatchNorm1d(6), (4, 6, 8)),  # of axis 1, not of the layer's outputs
+        (nn.Linear(8, 6), nn.BatchNorm2d(6), (4, 6, 3, 8)),
+        (nn.ConvTranspose2d(4, 6, 3, groups=2), nn.BatchNorm2d(6), (2, 4, 5, 5)),
+        (nn.ConvTranspose2d(4, 4, 3, groups=4), nn.BatchNorm2d(4), (2, 4, 5, 5)),
+    ],
+    ids=str,
+)
+def test_a_normalisation_that_cannot_be_folded_stays(layer, norm, shape):
+    model = nn.Sequential(layer, seen(norm), nn.ReLU()).eval()
+    fused = nn.utils.fuse_for_inference(model)
+    x = fastnn.randn(*shape)
+    close(fused(x), model(x))
+    assert type(fused[1]) is type(norm)
+
+
+def test_every_module_of_a_fused_network_is_in_evaluation_mode():
+    fused = nn.utils.fuse_for_inference(nn.Sequential(nn.Linear(3, 4), nn.ReLU()))
+    assert not any(m.training for m in fused.modules())
+
+
 def test_a_layer_that_is_watched_is_not_merged():
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
     seen_shapes = []

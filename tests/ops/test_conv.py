@@ -188,6 +188,41 @@ def test_no_channels_or_no_batch(level):
         assert dw.shape == (3, 5, 3, 3) and not dw.any()
 
 
+@pytest.mark.parametrize("level", _core.isa_levels())
+@pytest.mark.parametrize("axes", [(2,), (3,), (2, 3), (1,), (0,)], ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_broadcast_arrays(dtype, axes, level):
+    """Strides of 0 along some axes give what a copy gives, for 1x1 kernels and others."""
+    rng = np.random.default_rng(7)
+
+    def broadcast(*shape):
+        few = [1 if i in axes else n for i, n in enumerate(shape)]
+        return np.broadcast_to(rng.standard_normal(few).astype(dtype), shape)
+
+    with isa(level):
+        for x, w in (
+            (broadcast(2, 3, 24, 20), rng.standard_normal((6, 3, 1, 1)).astype(dtype)),
+            (rng.standard_normal((2, 16, 10, 10)).astype(dtype), broadcast(64, 16, 3, 3)),
+            (broadcast(2, 3, 5, 6, 4), broadcast(5, 3, 2, 2, 2)),
+        ):
+            got = _core.conv_forward(x, w, None, 1, 0, 1, 1)
+            want = _core.conv_forward(x.copy(), w.copy(), None, 1, 0, 1, 1)
+            np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("level", _core.isa_levels())
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("shape", [(1, 8, 0, 5), (1, 8, 5, 0), (1, 8, 0, 0), (0, 8, 5, 5)], ids=str)
+def test_depthwise_without_pixels(shape, stride, level):
+    x, w = np.zeros(shape, np.float32), np.ones((8, 1, 3, 3), np.float32)
+    options = (stride, 2, 1, 8)
+    with isa(level):
+        y = _core.conv_forward(x, w, np.ones(8, np.float32), *options)
+        assert (y == 1).all()
+        assert _core.conv_backward_input(y, w, shape, *options).shape == shape
+        assert not _core.conv_backward_weight(y, x, w.shape, *options).any()
+
+
 def test_gradient_of_pixels_that_no_tap_reaches():
     """A stride of thousands has thousands of residues, most of them empty."""
     x = fastnn.ones(1, 1, 1, 5000, requires_grad=True)

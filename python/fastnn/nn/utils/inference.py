@@ -65,13 +65,14 @@ def fuse_for_inference(model: Module) -> Any:
     before it, and an activation is applied by the kernel of the layer before it (see Activated). What
     became superfluous is replaced by Identity, so that positions stay. Modules with hooks, and all
     that other modules' forward() puts together, stay as they are. The outputs are those of
-    `model.eval()` but for rounding.
+    `model.eval()` but for rounding, if a linear layer before a BatchNorm1d of as many features has
+    inputs (N, in_features), and nobody takes outputs from the middle of a Sequential.
     """
     fused = copy.deepcopy(model).eval().requires_grad_(False)
     for module in list(fused.modules()):
         if type(module) is Sequential:
             _fuse(module)
-    return fused
+    return fused.eval()  # the new modules too
 
 
 def _fuse(sequence: Sequential) -> None:
@@ -94,12 +95,20 @@ def _merged(layer: Any, module: Any) -> Module | None:
     """One module that does what both do, or None."""
     kind = type(layer)
     if type(module) in _NORMS and module.running_mean is not None:
-        if kind in _CONVOLUTIONS or kind in _TRANSPOSED:
+        # With groups, the output channels of a transposed weight lie along two axes.
+        if kind in _CONVOLUTIONS or (kind in _TRANSPOSED and layer.groups == 1):
             return fuse_conv_bn_eval(layer, module, kind in _TRANSPOSED)
-        return fuse_linear_bn_eval(layer, module) if kind is Linear else None
+        if kind is Linear and _normalises_features(module, layer):
+            return fuse_linear_bn_eval(layer, module)
+        return None
     if _name_of(module) is not None and kind in (*_CONVOLUTIONS, Linear):
         return Activated(layer, module)
     return None
+
+
+def _normalises_features(norm: Any, layer: Any) -> bool:
+    """Whether a normalisation's channels are a linear layer's outputs: with more dimensions they are axis 1 instead."""
+    return type(norm) is batchnorm.BatchNorm1d and norm.num_features == layer.out_features
 
 
 def _name_of(module: Any) -> str | None:
