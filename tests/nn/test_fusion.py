@@ -175,6 +175,36 @@ def test_every_module_of_a_fused_network_is_in_evaluation_mode():
     assert not any(m.training for m in fused.modules())
 
 
+def test_classes_made_from_sequential_are_fused_if_they_keep_its_forward():
+    class Block(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Linear(3, 4), nn.ReLU())
+
+    class Twice(Block):
+        def forward(self, input):
+            return super().forward(input) * 2
+
+    model = nn.Sequential(Block(), nn.Linear(4, 3), Twice()).eval()
+    fused = nn.utils.fuse_for_inference(model)
+    x = fastnn.randn(5, 3)
+    close(fused(x), model(x))
+    assert type(fused[0]) is Block and type(fused[0][1]) is nn.Identity
+    assert type(fused[2][1]) is nn.ReLU
+
+
+@pytest.mark.parametrize(
+    "wrong", [3, fastnn.ones(2, 4), fastnn.ones(2, 3, dtype=fastnn.float64)], ids=str
+)
+def test_a_fused_layer_refuses_in_the_words_of_the_layer(wrong):
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+    said = []
+    for network in (model, nn.utils.fuse_for_inference(model)):
+        with pytest.raises((TypeError, ValueError, RuntimeError)) as info:
+            network(wrong)
+        said.append((info.type, str(info.value)))
+    assert said[0] == said[1] and "linear" in said[0][1]
+
+
 def test_a_layer_that_is_watched_is_not_merged():
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
     seen_shapes = []

@@ -64,6 +64,13 @@ def test_bounds_of_bytes():
             fastnn.clamp(x, *bounds)
 
 
+def test_masked_bytes():
+    mask = tensor([True, False])
+    check(byte(1, 2).masked_fill(mask, -1), [255, 2], BYTE)
+    with pytest.raises(RuntimeError, match="masked_fill: 300 cannot be converted to uint8"):
+        byte(1, 2).masked_fill(mask, 300)
+
+
 def test_a_byte_filled_with_a_negative():
     check(byte(3).fill_(-1), [255], BYTE)
     check(fastnn.full((1,), -255, dtype=BYTE), [1], BYTE)
@@ -176,3 +183,21 @@ def test_weights_of_bincount():
     check(fastnn.bincount(x, tensor([1, 2, 3])), [0, 4, 2], fastnn.float64)
     with pytest.raises(fastnn.ShapeError, match="same length"):
         fastnn.bincount(x, tensor([1.0]))
+
+
+@pytest.mark.parametrize("dtype", [fastnn.int8, fastnn.uint8, fastnn.int32, fastnn.int64])
+@pytest.mark.parametrize(
+    "reduce, alone, with_self",
+    [
+        ("sum", [6, 7, 1], [11, 10, 1]),
+        ("prod", [8, 7, 1], [40, 21, 1]),
+        ("mean", [3, 7, 1], [3, 5, 1]),
+        ("amax", [4, 7, 1], [5, 7, 1]),
+        ("amin", [2, 7, 1], [2, 3, 1]),
+    ],
+)
+def test_scattered_integers(reduce, alone, with_self, dtype):
+    x, src = tensor([5, 3, 1], dtype=dtype), tensor([2, 4, 7], dtype=dtype)
+    index = tensor([0, 0, 1])
+    check(x.scatter_reduce(0, index, src, reduce, include_self=False), alone, dtype)
+    check(x.scatter_reduce(0, index, src, reduce), with_self, dtype)

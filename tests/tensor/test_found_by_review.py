@@ -152,3 +152,9 @@ def test_a_picture_of_ink_on_nothing(tmp_path, ink):
     image.fromarray(pixels).save(tmp_path / "a.png")
     grey = read_image(tmp_path / "a.png")
     assert grey[3, 4] == ink and grey[0, 0] == 255 - ink
+
+
+def test_the_mode_of_what_is_all_nan():
+    found = fastnn.tensor([float("nan"), float("nan")]).mode()
+    assert found.values.isnan().item() and found.indices.item() == 0
+    assert fastnn.tensor([2.0, float("nan"), 2.0, 1.0]).mode().indices.item() == 2

@@ -57,18 +57,23 @@ class ModuleConversion:
         return self.to(device="cuda" if device is None else device)
 
     def type(self, dst_type: Any) -> Any:
+        """Converts all parameters and buffers, integers too, to a dtype."""
         return self._apply(lambda t: t.to(dst_type))
 
     def float(self) -> Any:
+        """Converts floating-point parameters and buffers to float32."""
         return self.to(dtypes.float32)
 
     def double(self) -> Any:
+        """Converts floating-point parameters and buffers to float64."""
         return self.to(dtypes.float64)
 
     def half(self) -> Any:
+        """Converts floating-point parameters and buffers to float16."""
         return self.to(dtypes.float16)
 
     def bfloat16(self) -> Any:
+        """Converts floating-point parameters and buffers to bfloat16."""
         return self.to(dtypes.bfloat16)
 
     def cpu(self) -> Any:

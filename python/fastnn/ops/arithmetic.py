@@ -149,7 +149,9 @@ def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
 
 
 mul = binary("mul", _mul_backward, "inputs", doc="``input * other``.")
-_true_div = binary("div", _div_backward, "inputs", floats=True)
+_true_div = binary(
+    "div", _div_backward, "inputs", floats=True, doc="``input / other``; of integers in floats."
+)
 
 
 def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import dtypes
 from .._errors import DTypeError, ShapeError
 from ..autograd.node import wants_grad
 from ._util import (
@@ -145,14 +146,18 @@ def scatter_reduce(
     key = _gather_key(d, i)
     hit = np.zeros(input._data.shape, np.bool_)
     hit[key] = True
-    start = input if include_self else input.masked_fill(wrap(hit), _NEUTRAL.get(reduce, 0))
+    start = input
+    if not include_self:
+        start = input.masked_fill(wrap(hit), _neutral(reduce, input._data.dtype))
     if reduce in ("sum", "mean"):
         total = scatter_add(start, dim, index, src)
         if reduce == "sum":
             return total
         count = np.full(input._data.shape, 1 if include_self else 0, np.int64)
         np.add.at(count, key, 1)
-        return total / wrap(np.maximum(count, 1).astype(input._data.dtype))
+        rounding = None if dtypes.of_array(input._data).is_floating_point else "floor"
+        divisor = wrap(np.maximum(count, 1).astype(input._data.dtype))
+        return total.div(divisor, rounding_mode=rounding)
     ufunc = {"prod": np.multiply, "amax": np.maximum, "amin": np.minimum}.get(reduce)
     if ufunc is None:
         raise RuntimeError(
@@ -165,7 +170,14 @@ def scatter_reduce(
     return wrap(out)
 
 
-_NEUTRAL = {"sum": 0, "mean": 0, "prod": 1, "amax": -np.inf, "amin": np.inf}
+def _neutral(reduce: str, d: np.dtype) -> Any:
+    """What a reduction starts from when the input's own elements do not count."""
+    if reduce not in ("amax", "amin"):
+        return int(reduce == "prod")
+    if d.kind == "b":
+        return reduce == "amin"
+    low, high = (np.iinfo(d).min, np.iinfo(d).max) if d.kind in "iu" else (-np.inf, np.inf)
+    return low if reduce == "amax" else high
 
 
 def _check_slices(input: Any, dim: int, index: np.ndarray, source: Any, op: str) -> None:

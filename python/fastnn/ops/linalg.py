@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from .._errors import ShapeError
+from .._errors import DTypeError, ShapeError
 from ..autograd.node import Node, wants_grad
 from ..kernels.linear import linear as activated_product
 from . import inplace
@@ -207,7 +207,11 @@ def linear_activated(input: Any, weight: Any, bias: Any, activation: str) -> Any
     """activation(linear(...)) in one pass, without a gradient."""
     require_tensors("linear", input=input, weight=weight)
     b = None if bias is None else bias._data
-    return wrap(activated_product(input._data, weight._data, b, activation))
+    try:
+        return wrap(activated_product(input._data, weight._data, b, activation))
+    except (ShapeError, DTypeError):
+        linear(input, weight, bias)  # says what is wrong in terms of its arguments
+        raise
 
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:

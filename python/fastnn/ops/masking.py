@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import DTypeError
+from ._integers import stored
 from ._util import TensorBase, broadcast_shape, require_tensor, require_tensors, wide, wrap
 from .indexing import getitem, setitem
 from .inplace import in_place
@@ -30,7 +31,8 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
             raise RuntimeError("masked_fill only supports a 0-dimensional value tensor")
         value = value.to(input.dtype)
     else:
-        value = wrap(np.asarray(value).astype(input._data.dtype))
+        d = input._data.dtype
+        value = wrap(np.asarray(stored(value, d, "masked_fill")).astype(d))
     return where(mask, value, input)
 
 

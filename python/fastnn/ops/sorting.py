@@ -125,8 +125,9 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False) -> Any:
     d = dim_of(input, dim, "mode")
 
     def last_of_most(row: np.ndarray) -> int:
-        values, counts = np.unique(row, return_counts=True)
-        return int(np.flatnonzero(row == values[np.argmax(counts)])[-1])
+        values, counts = np.unique(row, return_counts=True, equal_nan=False)
+        places = np.flatnonzero(row == values[np.argmax(counts)])
+        return int(places[-1]) if places.size else 0  # all are NaN
 
     if input._data.ndim == 0:
         return _alone(input, _ModeResult)

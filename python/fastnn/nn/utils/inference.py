@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 from ...autograd.node import wants_grad
+from ...ops._util import require_tensor
 from ...ops.conv import conv_activated
 from ...ops.linalg import linear_activated
 from .. import activation, batchnorm, conv, dropout
@@ -48,6 +49,7 @@ class Activated(Module):
     def forward(self, input: Any) -> Any:
         layer = self.layer
         weight, bias = layer.weight, layer.bias
+        require_tensor(input, "linear" if isinstance(layer, Linear) else f"conv{layer.dims}d")
         if wants_grad(input, weight, bias):
             return self.activation(layer(input))
         if isinstance(layer, Linear):
@@ -61,16 +63,17 @@ class Activated(Module):
 def fuse_for_inference(model: Module) -> Any:
     """A copy of `model` for inference only: in evaluation mode, its parameters without gradients.
 
-    In every Sequential of it, a batch normalisation is folded into the convolution or linear layer
-    before it, and an activation is applied by the kernel of the layer before it (see Activated). What
-    became superfluous is replaced by Identity, so that positions stay. Modules with hooks, and all
-    that other modules' forward() puts together, stay as they are. The outputs are those of
-    `model.eval()` but for rounding, if a linear layer before a BatchNorm1d of as many features has
-    inputs (N, in_features), and nobody takes outputs from the middle of a Sequential.
+    In every Sequential of it (classes made from it count, if they keep its forward()), a batch
+    normalisation is folded into the convolution or linear layer before it, and an activation is applied
+    by the kernel of the layer before it (see Activated). What became superfluous is replaced by
+    Identity, so that positions stay. Modules with hooks, and all that other modules' forward() puts
+    together, stay as they are. The outputs are those of `model.eval()` but for rounding, if a linear
+    layer before a BatchNorm1d of as many features has inputs (N, in_features), and nobody takes outputs
+    from the middle of a Sequential.
     """
     fused = copy.deepcopy(model).eval().requires_grad_(False)
     for module in list(fused.modules()):
-        if type(module) is Sequential:
+        if isinstance(module, Sequential) and type(module).forward is Sequential.forward:
             _fuse(module)
     return fused.eval()  # the new modules too
 
