@@ -64,11 +64,28 @@ def test_bounds_of_bytes():
             fastnn.clamp(x, *bounds)
 
 
-def test_masked_bytes():
-    mask = tensor([True, False])
-    check(byte(1, 2).masked_fill(mask, -1), [255, 2], BYTE)
-    with pytest.raises(RuntimeError, match="masked_fill: 300 cannot be converted to uint8"):
-        byte(1, 2).masked_fill(mask, 300)
+@pytest.mark.parametrize("number, kept", [(-1, 255), (255, 255), (256, None), (-256, None)])
+def test_a_number_put_into_bytes(number, kept):
+    mask, x = tensor([True, False]), byte(1, 2)
+
+    def assigned(index):
+        y = x.clone()
+        y[index] = number
+        return y
+
+    for put in (
+        lambda: x.masked_fill(mask, number),
+        lambda: fastnn.where(mask, number, x),
+        lambda: assigned(0),
+        lambda: assigned([0]),
+        lambda: assigned(mask),
+        lambda: x.index_fill(0, tensor([0]), number),
+    ):
+        if kept is not None:
+            check(put(), [kept, 2], BYTE)
+        else:
+            with pytest.raises(RuntimeError, match=f"{number} cannot be converted to uint8"):
+                put()
 
 
 def test_a_byte_filled_with_a_negative():

@@ -181,8 +181,8 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
             f"where: condition must be a bool tensor, got {mask.dtype}; compare it first"
         )
     d = dtypes.result_type(input, other).numpy
-    a = as_tensor_operand(input, "where", "input")
-    b = as_tensor_operand(other, "where", "other")
+    a = as_tensor_operand(stored(input, d, "where"), "where", "input")
+    b = as_tensor_operand(stored(other, d, "where"), "where", "other")
     out = wrap(_core.where(mask, cast(a._data, d), cast(b._data, d)))
     if wants_grad(a, b):
         meta = ((a._data.shape, a._data.dtype), (b._data.shape, b._data.dtype))
