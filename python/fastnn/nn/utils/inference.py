@@ -13,7 +13,7 @@ from .. import activation, batchnorm, conv, dropout
 from ..container import Sequential
 from ..linear import Identity, Linear
 from ..module import Module
-from .fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+from .fusion import fuse_conv_bn_eval
 
 _CONVOLUTIONS = (conv.Conv1d, conv.Conv2d, conv.Conv3d)
 _TRANSPOSED = (conv.ConvTranspose1d, conv.ConvTranspose2d, conv.ConvTranspose3d)
@@ -64,12 +64,11 @@ def fuse_for_inference(model: Module) -> Any:
     """A copy of `model` for inference only: in evaluation mode, its parameters without gradients.
 
     In every Sequential of it (classes made from it count, if they keep its forward()), a batch
-    normalisation is folded into the convolution or linear layer before it, and an activation is applied
-    by the kernel of the layer before it (see Activated). What became superfluous is replaced by
-    Identity, so that positions stay. Modules with hooks, and all that other modules' forward() puts
-    together, stay as they are. The outputs are those of `model.eval()` but for rounding, if a linear
-    layer before a BatchNorm1d of as many features has inputs (N, in_features), and nobody takes outputs
-    from the middle of a Sequential.
+    normalisation is folded into the convolution before it, and an activation is applied by the kernel of
+    the layer before it (see Activated). What became superfluous is replaced by Identity, so that
+    positions stay. Modules with hooks, and all that other modules' forward() puts together, stay as they
+    are. The outputs are those of `model.eval()` but for rounding, if nobody takes outputs from the
+    middle of a Sequential.
     """
     fused = copy.deepcopy(model).eval().requires_grad_(False)
     for module in list(fused.modules()):
@@ -97,21 +96,16 @@ def _fuse(sequence: Sequential) -> None:
 def _merged(layer: Any, module: Any) -> Module | None:
     """One module that does what both do, or None."""
     kind = type(layer)
-    if type(module) in _NORMS and module.running_mean is not None:
-        # With groups, the output channels of a transposed weight lie along two axes.
-        if kind in _CONVOLUTIONS or (kind in _TRANSPOSED and layer.groups == 1):
+    if type(module) in _NORMS:
+        # Not into a linear layer: with an input of three axes BatchNorm1d normalises the second. And
+        # with groups, the output channels of a transposed weight lie along two axes.
+        folds = kind in _CONVOLUTIONS or (kind in _TRANSPOSED and layer.groups == 1)
+        if folds and module.running_mean is not None:
             return fuse_conv_bn_eval(layer, module, kind in _TRANSPOSED)
-        if kind is Linear and _normalises_features(module, layer):
-            return fuse_linear_bn_eval(layer, module)
         return None
     if _name_of(module) is not None and kind in (*_CONVOLUTIONS, Linear):
         return Activated(layer, module)
     return None
-
-
-def _normalises_features(norm: Any, layer: Any) -> bool:
-    """Whether a normalisation's channels are a linear layer's outputs: with more dimensions they are axis 1 instead."""
-    return type(norm) is batchnorm.BatchNorm1d and norm.num_features == layer.out_features
 
 
 def _name_of(module: Any) -> str | None:
