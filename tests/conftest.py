@@ -1,5 +1,6 @@
 """Shared fixtures and markers. Unknown markers and warnings are errors (pyproject.toml)."""
 
+import signal
 import sys
 
 import numpy as np
@@ -10,6 +11,8 @@ import fastnn
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes seconds; deselect with -m 'not slow'")
+    # A job in the background starts with Ctrl-C ignored, and so would the programs that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
