@@ -102,6 +102,41 @@ def test_a_byte_filled_with_a_negative():
 
 # ---- division ----------------------------------------------------------------------------------------------------
 
+PLACES = {
+    "tensor": lambda v, d: fastnn.tensor([v, 0], dtype=d),
+    "full": lambda v, d: fastnn.full((2,), v, dtype=d),
+    "fill_": lambda v, d: fastnn.zeros(2, dtype=d).fill_(v),
+    "masked_fill": lambda v, d: fastnn.zeros(2, dtype=d).masked_fill(fastnn.tensor([True, False]), v),
+    "pad": lambda v, d: fastnn.nn.functional.pad(fastnn.zeros(2, dtype=d), (1, 0), value=v),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("dtype", "fits", "too_much"),
+    [
+        (fastnn.uint8, [(255, 255), (1.9, 1)], [256, 300, -0.5, 1e10, float("nan"), float("inf")]),
+        (fastnn.int8, [(-128, -128), (-1.9, -1)], [128, -129, 128.0, float("nan"), -float("inf")]),
+        (fastnn.int32, [(-(2**31), -(2**31)), (2.0**30, 2**30)], [2**31, 1e10, float("nan")]),
+        (fastnn.int64, [(2**62, 2**62)], [1e30, float("nan"), float("inf")]),
+    ],
+)
+def test_a_number_that_does_not_fit_is_refused(place, dtype, fits, too_much):
+    for value, kept in fits:
+        assert PLACES[place](value, dtype)[0].item() == kept
+    for value in too_much:
+        with pytest.raises(RuntimeError, match="without overflow"):
+            PLACES[place](value, dtype)
+
+
+def test_a_number_that_does_not_fit_changes_nothing():
+    x = fastnn.zeros(2, dtype=fastnn.uint8)
+    for index in (0, slice(None), fastnn.tensor([1])):
+        with pytest.raises(RuntimeError, match="without overflow"):
+            x[index] = float("nan")
+    assert x.tolist() == [0, 0]
+
+
 DIVISIONS = [
     fastnn.floor_divide, fastnn.remainder, fastnn.fmod,
     lambda a, b: fastnn.div(a, b, rounding_mode="floor"),

@@ -10,7 +10,7 @@ import numpy as np
 from .. import _core, dtypes
 from .._errors import DTypeError
 from . import transfer
-from ._integers import stored
+from ._integers import put, require_fit
 from ._util import TensorBase, cast, check_bytes, require_tensor, shape_args, wrap
 
 
@@ -65,6 +65,8 @@ def _from_data(data: Any, dtype: Any, copy: bool) -> np.ndarray:
                 "expected numbers or nested lists of numbers of one length a level"
             )
         copy = False
+        if dtype is not None:
+            require_fit(a, dtypes.as_dtype(dtype).numpy, "tensor")
     if dtype is not None:
         d = dtypes.as_dtype(dtype).numpy
         if a.dtype != d:
@@ -157,7 +159,7 @@ def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool 
 def _fill(a: np.ndarray, value: Any, op: str) -> None:
     if not isinstance(value, (bool, int, float, np.number, np.bool_)):
         raise TypeError(f"{op}: fill_value must be a number, got {type(value).__name__}")
-    a.fill(stored(value, a.dtype, op))
+    a.fill(put(value, a.dtype, op))
 
 
 def full(

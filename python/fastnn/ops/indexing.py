@@ -9,7 +9,7 @@ import numpy as np
 from .. import _core, dtypes
 from .._errors import ShapeError
 from ..autograd.node import Node, record, wants_grad
-from ._integers import stored
+from ._integers import put
 from ._util import (
     TensorBase,
     cast,
@@ -190,7 +190,7 @@ def _assignable(value: Any) -> Any:
 def _setitem_any(self: Any, index: Any, value: Any) -> None:
     key, basic = _key(index, self._data.shape)
     if not isinstance(value, TensorBase):
-        value = _assignable(stored(value, self._data.dtype, "setitem"))
+        value = _assignable(put(value, self._data.dtype, "setitem"))
     if basic and (wants_grad(self, value) or not isinstance(self._data, np.ndarray)):
         window = getitem(self, key)
         copy_(window, _without_leading_ones(value, window._data.ndim))

@@ -11,7 +11,7 @@ import numpy as np
 from .. import _core, dtypes
 from .._errors import ShapeError
 from ..autograd.node import Node, record, state, wants_grad
-from ._integers import stored
+from ._integers import put
 from ._util import TensorBase, as_tensor_operand, cast, require_tensor, wrap
 from .transfer import move, place_of
 from .views import replay
@@ -188,9 +188,7 @@ def fill_(self: Any, value: Any) -> Any:
         )
     guard(self, "fill_")
     d = dtypes.of_array(self._data)
-    if d.category == 1 and isinstance(value, float) and value != value:
-        raise ValueError(f"fill_: cannot store {value} in a tensor of {d}")
-    value = stored(value, d.numpy, "fill_")
+    value = put(value, d.numpy, "fill_")
     self._data.fill(np.asarray(value).astype(d.numpy) if d in dtypes.NARROW else value)
     bump(self)
     if wants_grad(self):

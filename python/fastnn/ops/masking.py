@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import DTypeError
-from ._integers import stored
+from ._integers import put
 from ._util import TensorBase, broadcast_shape, require_tensor, require_tensors, wide, wrap
 from .indexing import getitem, setitem
 from .inplace import in_place
@@ -32,7 +32,7 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
         value = value.to(input.dtype)
     else:
         d = input._data.dtype
-        value = wrap(np.asarray(stored(value, d, "masked_fill")).astype(d))
+        value = wrap(np.asarray(put(value, d, "masked_fill")).astype(d))
     return where(mask, value, input)
 
 

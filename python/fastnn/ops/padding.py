@@ -9,6 +9,7 @@ from typing import Any
 from .. import _core
 from .._errors import ShapeError
 from ..autograd.node import Node, record, wants_grad
+from ._integers import put
 from ._util import require_float, require_tensor, wrap
 
 _MODES = ("constant", "reflect", "replicate", "circular")
@@ -86,7 +87,8 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     if mode == "constant":
         if not any(sizes):
             return input.clone()
-        return _pad_constant(input, sizes, 0.0 if value is None else float(value))
+        value = 0 if value is None else put(value, input._data.dtype, "pad")
+        return _pad_constant(input, sizes, float(value))
     if value is not None and value != 0:
         raise ValueError(f'pad: padding mode "{mode}" doesn\'t take in value argument')
     axes = len(sizes) // 2
