@@ -1,5 +1,7 @@
 """Padding, unfold and fold: values, gradients, errors."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -82,8 +84,12 @@ def test_pad_refuses(pad, mode, error, fragments):
 
 def test_value_is_for_constant_padding_only():
     check_raises(lambda: F.pad(X, (1, 1), "reflect", 2.0), ValueError, "value")
-    whole = fastnn.zeros(3, dtype=fastnn.int64)
-    check_raises(lambda: F.pad(whole, (1, 1), value=0.5), ValueError, "0.5")
+
+
+def test_value_that_integers_cannot_hold():
+    whole = fastnn.zeros(1, dtype=fastnn.int64)
+    assert F.pad(whole, (1, 1), value=2.5).tolist() == [2, 0, 2]  # the fraction is cut off
+    check_raises(lambda: F.pad(whole, (1, 1), value=math.inf), RuntimeError, "pad", "overflow")
 
 
 @pytest.mark.parametrize(
