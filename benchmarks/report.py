@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import goals
+from benchmarks import goals, reasons
 
 Result = dict[str, Any]
 
@@ -70,11 +70,11 @@ def page(whole: dict[str, Any], source: str) -> str:
     missed = sorted((r for r in results if r.get("missed")), key=_distance)
     lines += ["", f"## Below the goal: {len(missed)} of {len(results)}", "",
               "The goals are in `benchmarks/goals.py`. Worst first.", "",
-              "| threads | case | share of the limit | ratio | bar | short of |",
-              "|---|---|---|---|---|---|"]  # fmt: skip
+              "| threads | case | share of the limit | ratio | bar | short of | reason found |",
+              "|---|---|---|---|---|---|---|"]  # fmt: skip
     lines += [
         f"| {r['threads']} | {r['group']}: {r['case']} | {_percent(r.get('share'))} | {r.get('torch_ratio', 0):.2f} "
-        f"| {r['bar']:.2f} | {r['missed'].replace('+', ', ')} |"
+        f"| {r['bar']:.2f} | {r['missed'].replace('+', ', ')} | {reasons.reason(r['group'], r['case'])} |"
         for r in missed
     ]
     return "\n".join(lines) + "\n"
