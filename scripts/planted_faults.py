@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -131,10 +132,14 @@ def complaint(tests: list[str], seconds: int = 120) -> str:
         timer = threading.Timer(seconds, process.kill)
         timer.start()
         line = process.stderr.readline() if process.stderr else ""
-        process.kill()
+        if line:
+            process.kill()
+        process.wait()
         timer.cancel()
     if not line and process.returncode == 0:
         raise NotCaughtError("the tests pass")
+    if not line and process.returncode == -signal.SIGKILL:
+        raise NotCaughtError(f"the tests neither pass nor fail within {seconds} s")
     return line.strip() or f"exit status {process.returncode}"
 
 
