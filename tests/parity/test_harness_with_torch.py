@@ -27,6 +27,7 @@ FALLS_SHORT = {
     ("conv2d", "threads"),
     ("conv2d", "threads-5x5-stride2"),
     ("conv2d", "threads-depthwise"),
+    ("conv_transpose2d", "depthwise-stride2"),
     ("conv_transpose2d", "threads"),
     ("layer_norm", "size1"),
     ("nll_loss", "2d"),
