@@ -68,13 +68,16 @@ def measure(workers: dict[str, Worker], group: str, case: Case, rounds: int) -> 
     """The best time of each backend, and the median of the rounds' ratios."""
     times: dict[str, list[float]] = {name: [] for name in workers}
     errors: dict[str, str] = {}
+    absent: set[str] = set()
     peaks: list[float] = []
     for _ in range(rounds):
         for name, worker in workers.items():
-            if name in errors:
+            if name in errors or name in absent:
                 continue
             answer = worker.ask(group=group, case=case.name)
-            if "error" in answer:
+            if "absent" in answer:
+                absent.add(name)
+            elif "error" in answer:
                 errors[name] = answer["error"]
             else:
                 times[name].append(answer["seconds"])

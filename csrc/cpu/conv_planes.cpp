@@ -43,11 +43,28 @@ const void* bias_of(const Correlation& c, int64_t g) {
   return c.bias ? static_cast<const char*>(c.bias.data) + g * c.bias.stride[0] * c.elem() : nullptr;
 }
 
-void run_plane(const Correlation& c, const Bands& bands, int64_t n, int64_t g, int64_t row0,
-               int64_t row1) {
+// All of a plane's description but the weight and where its taps begin.
+ConvImagePlane plane_rows(const Correlation& c, int64_t n, int64_t g, int64_t row0, int64_t row1) {
   ConvImagePlane t;
   t.kernel = static_cast<int>(c.axis[1].taps);
   t.step = static_cast<int>(c.axis[1].step);
+  t.image = plane_of(c.image, n, g, c.elem());
+  t.image_row = c.image.axis[1];
+  t.size_y = c.axis[1].size;
+  t.size_x = c.axis[2].size;
+  t.dst = plane_of(c.result, n, g, c.elem());
+  t.dst_row = c.result.axis[1];
+  t.row0 = row0;
+  t.row1 = row1;
+  t.pixels = c.axis[2].out;
+  t.bias = bias_of(c, g);
+  t.rectifier = rectifier_of(c.activation);
+  return t;
+}
+
+void run_plane(const Correlation& c, const Bands& bands, int64_t n, int64_t g, int64_t row0,
+               int64_t row1) {
+  ConvImagePlane t = plane_rows(c, n, g, row0, row1);
   // In the order of the image's rows and columns, which taps with a negative step run against.
   const char* weight = c.weight.data + g * c.weight.group * c.elem();
   int64_t step[3];
@@ -59,41 +76,18 @@ void run_plane(const Correlation& c, const Bands& bands, int64_t n, int64_t g, i
   t.weight = weight;
   t.weight_y = step[1];
   t.weight_x = step[2];
-  t.image = plane_of(c.image, n, g, c.elem());
-  t.image_row = c.image.axis[1];
-  t.size_y = c.axis[1].size;
-  t.size_x = c.axis[2].size;
   t.low_y = bands.low_y;
   t.low_x = bands.low_x;
-  t.dst = plane_of(c.result, n, g, c.elem());
-  t.dst_row = c.result.axis[1];
-  t.row0 = row0;
-  t.row1 = row1;
-  t.pixels = c.axis[2].out;
-  t.bias = bias_of(c, g);
-  t.rectifier = rectifier_of(c.activation);
   conv_direct_kernels(c.dtype).image_plane(t);
 }
 
 void run_spread(const Correlation& c, int64_t n, int64_t g, int64_t row0, int64_t row1) {
-  ConvSpreadPlane t;
-  t.kernel = static_cast<int>(c.axis[1].taps);
+  ConvImagePlane t = plane_rows(c, n, g, row0, row1);
   t.weight = c.weight.data + g * c.weight.group * c.elem();
   t.weight_y = c.weight.axis[1];
   t.weight_x = c.weight.axis[2];
-  t.image = plane_of(c.image, n, g, c.elem());
-  t.image_row = c.image.axis[1];
-  t.size_y = c.axis[1].size;
-  t.size_x = c.axis[2].size;
   t.low_y = c.axis[1].origin;
   t.low_x = c.axis[2].origin;
-  t.dst = plane_of(c.result, n, g, c.elem());
-  t.dst_row = c.result.axis[1];
-  t.row0 = row0;
-  t.row1 = row1;
-  t.pixels = c.axis[2].out;
-  t.bias = bias_of(c, g);
-  t.rectifier = rectifier_of(c.activation);
   conv_direct_kernels(c.dtype).spread_plane(t);
 }
 

@@ -33,10 +33,8 @@ def test_against_the_reference(name, case):
     check_op(*functions(name), case, ceilings="norm")
 
 
-@pytest.mark.parametrize(("name", "case"), ALL, ids=str)
+@pytest.mark.parametrize(("name", "case"), [c for c in ALL if 0 not in c[1].shapes[0]], ids=str)
 def test_gradients(name, case):
-    if 0 in case.shapes[0]:
-        pytest.skip("nothing to differentiate")
     arrays = case.inputs()
     wanted = [i for i, a in enumerate(arrays) if a is not None and a.dtype == np.float64]
     if name in ("batch_norm", "instance_norm"):

@@ -69,20 +69,9 @@ struct ConvImagePlane {
   Rectifier rectifier;
 };
 
-// The input's gradient of the same with step 2, for rows [row0, row1) of dst: image is dy, and
-// dst[y][x] = act(bias + sum weight[i][j] image[(y + low_y - i) / 2][(x + low_x - j) / 2]) over the
-// taps where both are whole and in the image.
-struct ConvSpreadPlane {
-  int kernel;
-  const void* weight;
-  int64_t weight_y, weight_x;
-  const void* image;
-  int64_t image_row, size_y, size_x, low_y, low_x;
-  void* dst;
-  int64_t dst_row, row0, row1, pixels;
-  const void* bias;  // or null
-  Rectifier rectifier;
-};
+// Its input's gradient where the step was 2 takes the same, with the gradient of the output as
+// image: dst[y][x] = act(bias + sum weight[i][j] image[(y + low_y - i) / 2][(x + low_x - j) / 2])
+// over the taps where both are whole and in the image.
 
 // The weight's gradient: sum[i * kernel + j] += sum over y, x of dy[y][x] times the image pixel
 // that tap (i, j) of a ConvImagePlane meets.
@@ -147,7 +136,7 @@ struct ConvDirect {
   void (*rows)(const ConvRowTile&);
   void (*plane)(const ConvPlane&);
   void (*image_plane)(const ConvImagePlane&);  // these three are null without masks
-  void (*spread_plane)(const ConvSpreadPlane&);
+  void (*spread_plane)(const ConvImagePlane&);
   void (*plane_dots)(const ConvPlaneDots&);
   void (*taps)(const ConvTapTile&);
   void (*dots)(const ConvDotTile&);

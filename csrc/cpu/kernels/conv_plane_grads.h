@@ -21,7 +21,7 @@ FASTNN_INLINE void store_where(T* p, Vec<T> v, uint32_t mask) {
 // columns X / 2, X / 2 - 1, ... So even and odd columns are summed apart, and dealt out at the end.
 // Rows likewise.
 template <class T, int K>
-FASTNN_INLINE void spread_row(const ConvSpreadPlane& t, int64_t y, const Vec<T> (&w)[K][K]) {
+FASTNN_INLINE void spread_row(const ConvImagePlane& t, int64_t y, const Vec<T> (&w)[K][K]) {
   constexpr int L = kLanes<T>;
   decltype(Vec<T>{} < Vec<T>{}) low{}, high{};
   FASTNN_UNROLL for (int i = 0; i < L; ++i) {
@@ -62,7 +62,7 @@ FASTNN_INLINE void spread_row(const ConvSpreadPlane& t, int64_t y, const Vec<T> 
 }
 
 template <class T, int K>
-static void spread_plane(const ConvSpreadPlane& t) {
+static void spread_plane(const ConvImagePlane& t) {
   const T* weight = static_cast<const T*>(t.weight);
   Vec<T> w[K][K];
   FASTNN_UNROLL for (int y = 0; y < K; ++y) FASTNN_UNROLL for (int x = 0; x < K; ++x) w[y][x] =
@@ -71,7 +71,7 @@ static void spread_plane(const ConvSpreadPlane& t) {
 }
 
 template <class T>
-static void run_spread_plane(const ConvSpreadPlane& t) {
+static void run_spread_plane(const ConvImagePlane& t) {
   t.kernel == 3 ? spread_plane<T, 3>(t) : spread_plane<T, 5>(t);
 }
 
