@@ -30,6 +30,7 @@ namespace {
 constexpr int kStepBits = 3, kSteps = 1 << kStepBits;
 constexpr size_t kLargest = size_t{1} << 47;  // beyond any address space in use
 constexpr int kClasses = kSteps * (47 - 9 + 2);
+constexpr int64_t kLargestScratch = int64_t{64} << 20;  // kept for workspaces of any size
 constexpr size_t kHugePage = size_t{2} << 20;  // blocks of at least this size are mapped on them
 
 int class_of(size_t bytes) {
@@ -135,7 +136,8 @@ size_t default_limit() {
 struct State {
   std::atomic<bool> locked{false};
   Link free_lists[kClasses];
-  Link by_age;  // newest first
+  Link by_age;               // newest first
+  Block* scratch = nullptr;  // the cached block that last was a workspace
   int64_t allocated = 0, peak = 0, cached = 0, system_calls = 0;
   int64_t limit;
 
@@ -172,7 +174,17 @@ struct State {
     return cached > limit ? shrink_to(limit) : nullptr;
   }
 
+  // A workspace starts where the last one did, if it fits: the bytes are still in the core's
+  // caches.
+  Block* take_scratch(int size_class) {
+    Block* block = scratch;
+    if (!block || block->size_class < size_class) return take(size_class);
+    uncache(block);
+    return block;
+  }
+
   void uncache(Block* block) {
+    if (block == scratch) scratch = nullptr;
     block->same_size.remove();
     block->by_age.remove();
     cached -= static_cast<int64_t>(block->bytes());
@@ -218,16 +230,17 @@ void release(Link* chain) {
 
 }  // namespace
 
-void* pool_alloc(size_t bytes) {
+namespace {
+
+Block* alloc_block(size_t bytes, bool scratch) {
   if (bytes > kLargest)
     fail(ErrorKind::memory, "out of memory: ", bytes,
          " bytes asked, more than any address space holds");
   const int size_class = class_of(bytes);
-  const int64_t size = static_cast<int64_t>(class_bytes(size_class));
   State& s = state();
   s.lock();
-  Block* block = s.take(size_class);
-  if (block) s.add_allocated(size);
+  Block* block = scratch ? s.take_scratch(size_class) : s.take(size_class);
+  if (block) s.add_allocated(static_cast<int64_t>(block->bytes()));
   s.unlock();
   if (!block) {
     block = system_alloc(size_class);
@@ -236,7 +249,7 @@ void* pool_alloc(size_t bytes) {
       block = system_alloc(size_class);
     }
     s.lock();
-    if (block) s.add_allocated(size), ++s.system_calls;
+    if (block) s.add_allocated(static_cast<int64_t>(block->bytes())), ++s.system_calls;
     const int64_t in_use = s.allocated;
     s.unlock();
     if (!block)
@@ -244,20 +257,30 @@ void* pool_alloc(size_t bytes) {
            " bytes are in use");
   }
   ASAN_UNPOISON_MEMORY_REGION(block->user(), bytes);
-  return block->user();
+  return block;
 }
 
-void pool_free(void* p) noexcept {
-  if (!p) return;
-  Block* block = Block::of_user(p);
-  ASAN_POISON_MEMORY_REGION(p, block->bytes());
+void free_block(Block* block, bool scratch) noexcept {
+  ASAN_POISON_MEMORY_REGION(block->user(), block->bytes());
   State& s = state();
   s.lock();
-  s.allocated -= static_cast<int64_t>(block->bytes());
+  const auto size = static_cast<int64_t>(block->bytes());
+  s.allocated -= size;
+  if (scratch && size <= kLargestScratch && size <= s.limit) s.scratch = block;
   Link* chain = s.cache(block);
   s.unlock();
   release(chain);
 }
+
+}  // namespace
+
+void* pool_alloc(size_t bytes) { return alloc_block(bytes, false)->user(); }
+void pool_free(void* p) noexcept {
+  if (p) free_block(Block::of_user(p), false);
+}
+
+void* scratch_alloc(size_t bytes) { return alloc_block(bytes, true)->user(); }
+void scratch_free(void* p) noexcept { free_block(Block::of_user(p), true); }
 
 MemoryStats memory_stats() {
   State& s = state();

@@ -144,12 +144,40 @@ void a_forked_child_can_allocate() {
   busy.join();
 }
 
+void workspaces_share_their_memory() {
+  empty_cache();
+  const MemoryStats start = memory_stats();
+  const auto place = [](size_t bytes) {
+    const Workspace w(bytes);
+    std::memset(w.data(), 1, bytes);
+    return w.data();
+  };
+  void* const large = place(100000);
+  CHECK_EQ(place(100), large);  // fits: the same bytes, still in the caches
+  CHECK_EQ(place(90000), large);
+  {
+    const Workspace outer(50000), inner(50000);  // nested: two blocks
+    CHECK(outer.data() == large && inner.data() != large && aligned(inner.data()));
+  }
+  place(200000);
+  void* const taken = pool_alloc(200000);  // a block of that size for somebody else
+  CHECK(place(100) != taken);
+  pool_free(taken);
+  CHECK_EQ(memory_stats().allocated, start.allocated);
+  place(size_t{80} << 20);
+  CHECK(memory_stats().cached > 0);
+  empty_cache();
+  CHECK_EQ(memory_stats().cached, 0);
+  place(100);  // the old place is gone
+}
+
 }  // namespace
 
 void test_memory() {
   every_size_is_aligned_and_little_is_wasted();
   boundaries_between_classes();
   statistics_are_exact();
+  workspaces_share_their_memory();
   the_cache_keeps_to_its_limit();
   impossible_sizes_are_refused();
   many_threads();

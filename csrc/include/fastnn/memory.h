@@ -15,6 +15,9 @@ constexpr size_t kAlignment = 64;
 void* pool_alloc(size_t bytes);  // 64-byte aligned, uninitialised; throws Error(memory). bytes = 0
                                  // gives a valid pointer
 void pool_free(void* p) noexcept;
+// The same for memory that is freed soon: the last such block is used again, also for fewer bytes.
+void* scratch_alloc(size_t bytes);
+void scratch_free(void* p) noexcept;
 
 struct MemoryStats {
   int64_t allocated;     // bytes in use now
@@ -30,9 +33,9 @@ void set_cache_limit(size_t bytes);  // high-water limit for cached bytes
 // Scratch memory for one launch.
 class Workspace {
  public:
-  explicit Workspace(size_t bytes) : p_(bytes ? pool_alloc(bytes) : nullptr) {}
+  explicit Workspace(size_t bytes) : p_(bytes ? scratch_alloc(bytes) : nullptr) {}
   ~Workspace() {
-    if (p_) pool_free(p_);
+    if (p_) scratch_free(p_);
   }
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
