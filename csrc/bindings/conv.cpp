@@ -3,6 +3,7 @@
 
 #include "bindings/activation.h"
 #include "bindings/image.h"
+#include "bindings/layers.h"
 
 namespace fastnn {
 
@@ -147,6 +148,16 @@ py::object backward_bias(py::handle dy_in, int dims) {
 }
 
 }  // namespace
+
+NewArray conv_new(const ConvParams& p, const TensorView& x, const TensorView& w,
+                  const TensorView& bias) {
+  const TensorView xb = batched(x, p.dims);
+  int64_t out[3];
+  conv_output_shape("conv", p, p.padding, xb, w, out);
+  const NewArray y = new_image(x, x.dtype, w.shape[0], out, p.dims);
+  run_op(conv_forward, p, {xb, w, bias, batched(y.view, p.dims)});
+  return y;
+}
 
 void bind_conv(py::module_& m) {
   m.def("conv_forward", &forward, py::arg("input"), py::arg("weight"), py::arg("bias"),

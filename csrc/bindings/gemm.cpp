@@ -102,11 +102,11 @@ NewArray gemm_new(const TensorView& a, const TensorView& b) {
 }
 
 void gemm_linear(const TensorView& x, const TensorView& w, const TensorView& bias,
-                 const TensorView& out) {
+                 const TensorView& out, Activation activation) {
   TensorView columns = w;
   std::swap(columns.shape[0], columns.shape[1]);
   std::swap(columns.stride[0], columns.stride[1]);
-  run_op(gemm_forward, GemmParams{}, {x, columns, out, bias});
+  run_op(gemm_forward, GemmParams{.activation = activation}, {x, columns, out, bias});
 }
 
 void bind_gemm(py::module_& m) {

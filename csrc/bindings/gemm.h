@@ -2,13 +2,14 @@
 #pragma once
 
 #include "bindings/convert.h"
+#include "fastnn/activation.h"
 
 namespace fastnn {
 
 NewArray gemm_new(const TensorView& a, const TensorView& b);
 
-// x @ w.T + bias, written to out: x [M, K], w [N, K], out [M, N]; bias [N] or absent.
+// act(x @ w.T + bias), written to out: x [M, K], w [N, K], out [M, N]; bias [N] or absent.
 void gemm_linear(const TensorView& x, const TensorView& w, const TensorView& bias,
-                 const TensorView& out);
+                 const TensorView& out, Activation activation = Activation::none);
 
 }  // namespace fastnn

@@ -2,6 +2,7 @@
 #include "fastnn/ops/pool.h"
 
 #include "bindings/image.h"
+#include "bindings/layers.h"
 
 namespace fastnn {
 
@@ -62,11 +63,12 @@ PoolParams adaptive_params(int dims) {
 }
 
 // None in output_size keeps the size of that axis.
-void adaptive_sizes(const Arg& x, py::handle output_size, int dims, const char* op, int64_t* out) {
-  if (x.view.ndim != dims + 1 && x.view.ndim != dims + 2)
+void adaptive_sizes(const TensorView& x, py::handle output_size, int dims, const char* op,
+                    int64_t* out) {
+  if (x.ndim != dims + 1 && x.ndim != dims + 2)
     fail(ErrorKind::shape, op, dims, "d: input must have ", dims + 1, " or ", dims + 2,
-         " dimensions, got shape ", x.view.shape_text());
-  const int64_t* in = x.view.shape + x.view.ndim - dims;
+         " dimensions, got shape ", x.shape_text());
+  const int64_t* in = x.shape + x.ndim - dims;
   if (output_size.is_none()) {
     std::copy(in, in + dims, out);
     return;
@@ -168,10 +170,10 @@ void average_args(PoolParams& p, py::handle kernel, py::handle stride, py::handl
     fail(ErrorKind::value, "avg_pool", p.dims, "d: divisor_override must not be zero");
 }
 
-py::object average(const PoolParams& p, const Arg& x, const int64_t* out) {
-  const NewArray y = new_image(x.view, x.view.dtype, out, p.dims);
-  run_op(avg_pool_forward, p, {batched(x.view, p.dims), batched(y.view, p.dims)});
-  return y.array;
+NewArray average(const PoolParams& p, const TensorView& x, const int64_t* out) {
+  const NewArray y = new_image(x, x.dtype, out, p.dims);
+  run_op(avg_pool_forward, p, {batched(x, p.dims), batched(y.view, p.dims)});
+  return y;
 }
 
 py::object average_gradient(const PoolParams& p, py::handle grad, py::handle input_shape) {
@@ -190,7 +192,7 @@ py::object avg_pool_py(py::handle input, int dims, py::handle kernel, py::handle
   average_args(p, kernel, stride, padding, count_include_pad, divisor_override);
   int64_t out[3];
   pool_output_shape("avg_pool", p, batched(x.view, dims), out);
-  return average(p, x, out);
+  return average(p, x, out).array;
 }
 
 py::object avg_pool_backward_py(py::handle grad, py::handle input_shape, int dims,
@@ -203,11 +205,9 @@ py::object avg_pool_backward_py(py::handle grad, py::handle input_shape, int dim
 }
 
 py::object adaptive_avg_pool_py(py::handle input, int dims, py::handle output_size) {
-  const PoolParams p = adaptive_params(dims);
+  check_dims(dims);
   const Arg x = input_arg(input, "adaptive_avg_pool", "input");
-  int64_t out[3];
-  adaptive_sizes(x, output_size, dims, "adaptive_avg_pool", out);
-  return average(p, x, out);
+  return adaptive_avg_pool_new(x, dims, output_size).array;
 }
 
 py::object adaptive_avg_pool_backward_py(py::handle grad, py::handle input_shape, int dims) {
@@ -267,6 +267,22 @@ py::object fractional_max_pool_py(py::handle input, py::handle random_samples, i
 }
 
 }  // namespace
+
+NewArray max_pool_new(const TensorView& x, int dims, const WindowArgs& window) {
+  PoolParams p = plain_params(dims, window.ceil_mode);
+  window_args(p, window.kernel, window.stride, window.padding, window.dilation, "max_pool");
+  int64_t out[3];
+  pool_output_shape("max_pool", p, batched(x, dims), out);
+  const NewArray y = new_image(x, x.dtype, out, dims);
+  run_op(max_pool_forward, p, {batched(x, dims), batched(y.view, dims), TensorView{}});
+  return y;
+}
+
+NewArray adaptive_avg_pool_new(const TensorView& x, int dims, py::handle output_size) {
+  int64_t out[3];
+  adaptive_sizes(x, output_size, dims, "adaptive_avg_pool", out);
+  return average(adaptive_params(dims), x, out);
+}
 
 void bind_pool(py::module_& m) {
   m.def("max_pool", &max_pool_py);

@@ -1,6 +1,6 @@
 """Layers, losses and containers, with PyTorch's names, parameters and state_dict keys."""
 
-from . import functional, init, utils
+from . import _sequence, functional, init, utils
 from .activation import (
     CELU,
     ELU,

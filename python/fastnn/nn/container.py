@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from .._core import run_layers
 from .module import Module
 from .parameter import Parameter
 
@@ -101,9 +102,7 @@ class Sequential(_Indexed):
         return Sequential(*modules)
 
     def forward(self, input: Any) -> Any:
-        for m in self._modules.values():
-            input = m(input)
-        return input
+        return run_layers(self._modules, input)
 
 
 class ModuleList(_Indexed):

@@ -47,11 +47,11 @@ class Activated(Module):
         self._name = name
 
     def forward(self, input: Any) -> Any:
-        layer = self.layer
-        weight, bias = layer.weight, layer.bias
+        layer, activation = self._modules["layer"], self._modules["activation"]
+        weight, bias = layer._parameters["weight"], layer._parameters["bias"]
         require_tensor(input, "linear" if isinstance(layer, Linear) else f"conv{layer.dims}d")
-        if wants_grad(input, weight, bias):
-            return self.activation(layer(input))
+        if wants_grad(input, weight, bias) or _is_watched(layer) or _is_watched(activation):
+            return activation(layer(input))
         if isinstance(layer, Linear):
             return linear_activated(input, weight, bias, self._name)
         x, padding = layer._padded(input)
