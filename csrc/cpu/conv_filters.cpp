@@ -17,11 +17,9 @@ namespace fastnn {
 
 namespace {
 
-constexpr int64_t kPixels = 800;       // of a task: enough to be worth the packing of weights
-constexpr int64_t kLeastPixels = 196;  // where there would be too few tasks
-constexpr int64_t kPanels = 4;         // of filters of a task, which share the planes
-constexpr double kTaskWork = 2e6;      // multiply-adds
-constexpr double kTasks = 16;
+constexpr int64_t kPixels[] = {800, 400, 196};  // of a task
+constexpr double kTaskWork = 1e6;               // multiply-adds
+constexpr double kTasksPerWorker = 4;
 
 bool adjacent_channels(const Correlation& c) { return c.image.c == 1 && c.image.axis[2] != 1; }
 
@@ -73,19 +71,53 @@ struct FilterPlan {
   static constexpr int64_t kElem = 4;
 
  private:
-  // Pixels and filters of a task: functions of the shape alone.
+  // Pixels and filters of a task: enough tasks for the threads, and then as little as can be read
+  // again: planes are copied for every group of panels, weights are read for every group of pixels.
+  // Sums are the same for all cuts.
   void cut() {
     const double work = static_cast<double>(c.batch * c.pixels()) *
                         static_cast<double>(c.groups * c.out) *
                         static_cast<double>(c.in * c.taps());
-    const auto wanted = static_cast<int64_t>(std::clamp(work / kTaskWork, 1.0, kTasks));
-    const auto group_panels = [&](int64_t most) { panel_groups = ceil_div(panels, most); };
-    cut_pixels(kPixels);
-    group_panels(kPanels);
-    if (tasks() < wanted) group_panels(2);
-    if (tasks() < wanted) group_panels(1);
-    if (tasks() < wanted) cut_pixels(kLeastPixels * 2);
-    if (tasks() < wanted) cut_pixels(kLeastPixels);
+    const double most = max_workers() > 1 ? kTasksPerWorker * max_workers() : 1;
+    const auto wanted = static_cast<int64_t>(std::clamp(work / kTaskWork, 1.0, most));
+    int64_t best_groups = 0, best_limit = 0;
+    double best = 0;
+    for (const int64_t limit : kPixels) {
+      cut_pixels(limit);
+      for (int64_t each = panels; each > 0; each = each > 1 ? ceil_div(each, 2) : 0) {
+        panel_groups = ceil_div(panels, each);
+        const double found = cost(wanted);
+        if (best_groups == 0 || found < best) {
+          best = found;
+          best_groups = panel_groups;
+          best_limit = limit;
+        }
+        if (tasks() >= wanted) break;  // smaller ones read more
+      }
+      if (pixel_groups * best_groups == 1) break;
+    }
+    cut_pixels(best_limit);
+    panel_groups = best_groups;
+  }
+  // What is read; more for a cut that is short of tasks, or of room in the cache.
+  double cost(int64_t wanted) const {
+    const auto over = [](int64_t much, int64_t enough) {
+      const double ratio = static_cast<double>(much) / static_cast<double>(enough);
+      return ratio > 1 ? ratio * ratio : 1;
+    };
+    return traffic() * over(wanted, tasks()) * over(task_bytes(), cache_sizes().l2 / 10 * 7);
+  }
+  double traffic() const {
+    const double pixels = static_cast<double>(c.batch * bands * plane_rows(rows) * width);
+    const double weights = static_cast<double>(c.taps() * c.out);
+    return 2 * pixels * static_cast<double>(panel_groups) +
+           weights * static_cast<double>(pixel_groups);
+  }
+  int64_t task_bytes() const {
+    const int64_t task_panels = ceil_div(panels, panel_groups);
+    return (images * plane_rows(rows) * width * block +
+            (images * rows * c.axis[2].out * task_panels + block * c.taps()) * panel) *
+           kElem;
   }
   void cut_pixels(int64_t limit) {
     const int64_t out_rows = c.axis[1].out, pixels = c.pixels();

@@ -20,7 +20,7 @@ namespace fastnn {
 namespace {
 
 constexpr int64_t kChannels = 64;  // of a task, and
-constexpr int64_t kPanels = 2;     // panels of filters: both amortise the copies of the other side
+constexpr int64_t kPanels = 4;     // panels of filters: both amortise the copies of the other side
 constexpr int64_t kTasks = 16;     // at least, where the shape allows it
 constexpr int64_t kMaxPartial = 64 << 20;  // bytes of sums
 
@@ -29,6 +29,7 @@ struct TapPlan {
   const ConvDirect& kernels;
   Bands bands;
   int64_t elem, lanes, taps;
+  bool planes;            // x is copied as it lies; else (float64) as bands
   bool chunks;            // x's channels are adjacent, and stay so
   int64_t unit, width;    // values of a pixel of x; pixels of a row of x
   int64_t panel, panels;  // filters side by side
@@ -46,13 +47,15 @@ struct TapPlan {
         elem(c.dtype == DType::f64 ? 8 : 4),
         lanes(kernels.lanes),
         taps(c.taps()) {
-    chunks = elem == 4 && c.image.c == 1 && c.image.axis[2] != 1 && 2 * c.in >= lanes;
+    planes = elem == 4;
+    chunks = planes && c.image.c == 1 && c.image.axis[2] != 1 && 2 * c.in >= lanes;
     unit = chunks ? lanes : 1;
     panel = c.out > lanes ? 2 * lanes : lanes;
     panels = ceil_div(c.out, panel);
     cut_pixels();
     blocks = ceil_div(c.in, kChannels);
     groups = ceil_div(panels, kPanels);
+    if (c.groups * blocks * groups < kTasks) groups = ceil_div(panels, kPanels / 2);
     const int64_t tasks = c.groups * blocks * groups;
     segments = std::clamp<int64_t>(ceil_div(kTasks, tasks), 1, std::max<int64_t>(1, all_bands));
     segments = std::clamp<int64_t>(kMaxPartial / (cells() * elem), 1, segments);
@@ -70,14 +73,14 @@ struct TapPlan {
   int64_t first_panel(int64_t group) const { return group * panels / groups; }
   int64_t vectors(int64_t j) const { return ceil_div(std::min(panel, c.out - j * panel), lanes); }
   int64_t x_rows() const { return bands.rows(rows); }
-  int64_t x_pixel() const { return chunks ? c.axis[2].step * lanes : 1; }
+  int64_t x_pixel() const { return planes ? c.axis[2].step * unit : 1; }
   int64_t tap(int64_t ky, int64_t kx) const {
-    if (!chunks) return bands.tap(c, ky, kx);
+    if (!planes) return bands.tap(c, ky, kx);
     const int64_t y = c.axis[1].origin + ky * c.axis[1].tap_step - bands.low_y;
     const int64_t x = c.axis[2].origin + kx * c.axis[2].tap_step - bands.low_x;
     return (y * width + x) * unit;
   }
-  bool adjacent() const { return c.axis[2].tap_step == 1 && (chunks || c.axis[2].step == 1); }
+  bool adjacent() const { return c.axis[2].tap_step == 1 && (planes || c.axis[2].step == 1); }
 
  private:
   // As many pixels as let a panel of dy stay in the first-level cache.
@@ -103,7 +106,7 @@ struct TapPlan {
   }
   void lay_out() {
     const int64_t channels = round_up(ceil_div(c.in, blocks) + 1, unit) + unit;
-    width = chunks ? (c.axis[2].out - 1) * c.axis[2].step + bands.span_x : bands.pitch;
+    width = planes ? (c.axis[2].out - 1) * c.axis[2].step + bands.span_x : bands.pitch;
     image = x_rows() * width * unit;
     plane = round_up(images * image + lanes, 16);
     if (plane % 32 == 0) plane += 16;  // neighbouring channels fall on different cache sets
@@ -150,6 +153,7 @@ class TapRun {
     int64_t segment, g, channel0, channel1, panel0, panel1;
     char *x, *dy;
     int64_t image, images, row, rows;  // of the band
+    bool first;                        // of the bands: sums are overwritten
     int64_t pixels(const Correlation& c) const { return images * rows * c.axis[2].out; }
   };
 
@@ -164,30 +168,34 @@ class TapRun {
     t.panel1 = p_.first_panel(group + 1);
     t.x = scratch;
     t.dy = scratch + p_.x_bytes;
-    for (int64_t j = t.panel0; j < t.panel1; ++j)
-      memset(partial_ + p_.sum(t.segment, t.g, j, t.channel0), 0,
-             static_cast<size_t>(p_.sum(0, 0, 0, t.channel1 - t.channel0)));
-    const int64_t last = (t.segment + 1) * p_.all_bands / p_.segments;
-    for (int64_t band = t.segment * p_.all_bands / p_.segments; band < last; ++band) {
+    const int64_t begin = t.segment * p_.all_bands / p_.segments;
+    const int64_t end = (t.segment + 1) * p_.all_bands / p_.segments;
+    if (begin == end || c_.pixels() == 0) return clear_sums(t);
+    for (int64_t band = begin; band < end; ++band) {
+      t.first = band == begin;
       t.image = band / p_.row_bands * p_.images;
       t.images = std::min(p_.images, c_.batch - t.image);
       t.row = band % p_.row_bands * p_.rows;
       t.rows = std::min(p_.rows, c_.axis[1].out - t.row);
-      if (t.pixels(c_) <= 0) continue;
       for (int64_t i = 0; i < t.images; ++i) copy_x(t, i);
       for (int64_t j = t.panel0; j < t.panel1; ++j) {
         pack_dy(t, j);
-        for (int64_t i = t.channel0; i < t.channel1; ++i) add_products(t, j, i);
+        add_products(t, j);
       }
     }
+  }
+
+  void clear_sums(const Task& t) const {
+    for (int64_t j = t.panel0; j < t.panel1; ++j)
+      memset(partial_ + p_.sum(t.segment, t.g, j, t.channel0), 0,
+             static_cast<size_t>(p_.sum(0, 0, 0, t.channel1 - t.channel0)));
   }
 
   void copy_x(const Task& t, int64_t i) const {
     const ConvImageView& v = c_.image;
     const int64_t n = t.image + i, channel = t.g * c_.in + t.channel0;
     char* dst = t.x + i * p_.image * p_.elem;
-    const bool one_phase = p_.elem == 4 && c_.axis[2].step == 1;
-    if (p_.chunks || one_phase) {
+    if (p_.planes) {
       const ConvPlanes planes{v.data + (n * v.n + channel * v.c) * c_.elem(),
                               c_.dtype,
                               v.c,
@@ -232,10 +240,9 @@ class TapRun {
                      static_cast<int>(std::min(p_.panel, c_.out - o)), o, 0, t.pixels(c_), pixel0});
   }
 
-  void add_products(const Task& t, int64_t j, int64_t channel) const {
+  // What every channel of the task has in common with a panel of filters.
+  void add_products(const Task& t, int64_t j) const {
     ConvTapTile tile{};
-    const int64_t i = channel - t.channel0;
-    tile.x = t.x + (i / p_.unit * p_.plane + i % p_.unit) * p_.elem;
     tile.images = t.images;
     tile.rows = t.rows;
     tile.pixels = c_.axis[2].out;
@@ -245,15 +252,20 @@ class TapRun {
     tile.vectors_apart = p_.chunks;
     tile.width = static_cast<int>(c_.axis[2].taps);
     tile.sum_tap = p_.panel;
+    tile.first = t.first;
     tile.vectors = static_cast<int>(p_.vectors(j));
     tile.dy = dy_panel(t, j);
-    char* sum = partial_ + p_.sum(t.segment, t.g, j, channel);
+    char* const sum = partial_ + p_.sum(t.segment, t.g, j, t.channel0);
     for (int64_t k = 0; k < p_.taps; k += p_.chunk) {
       tile.offset = offset_ + k;
       tile.taps = static_cast<int>(std::min(p_.chunk, p_.taps - k));
       tile.adjacent = p_.adjacent() && tile.taps % tile.width == 0 && k % tile.width == 0;
-      tile.sum = sum + k * p_.panel * p_.elem;
-      p_.kernels.taps(tile);
+      for (int64_t i = 0; i < t.channel1 - t.channel0; ++i) {
+        const int64_t lane = p_.chunks ? i % p_.unit : 0;
+        tile.x = t.x + ((i - lane) / p_.unit * p_.plane + lane) * p_.elem;
+        tile.sum = sum + (i * p_.taps + k) * p_.panel * p_.elem;
+        p_.kernels.taps(tile);
+      }
     }
   }
 

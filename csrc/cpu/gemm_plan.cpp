@@ -72,7 +72,8 @@ void choose_modes(const GemmProblem& p, GemmPlan& plan) {
   else
     plan.b = GemmMode::shared;
 
-  const bool a_direct = in_memory(p.a, p.dtype) && !collides(p.a.lane_stride * plan.elem);
+  const bool runs = p.a.k_stride == 1 || p.a.lane_stride == 1 || p.m == 1;  // not a line per value
+  const bool a_direct = in_memory(p.a, p.dtype) && runs && !collides(p.a.lane_stride * plan.elem);
   const bool a_near = p.m * p.k * plan.elem <= l2 / 3;
   if (a_direct && (row_panels <= 4 || column_panels <= 4 || a_near || small))
     plan.a = GemmMode::direct;

@@ -272,7 +272,8 @@ static void tap_tile(const ConvTapTile& t) {
   }
   T* sum = static_cast<T*>(t.sum);
   FASTNN_UNROLL for (int g = 0; g < G; ++g) FASTNN_UNROLL for (int w = 0; w < W; ++w) {
-    FASTNN_UNROLL for (int v = 0; v < NV; ++v) store(sum + v * L, load(sum + v * L) + acc[g][w][v]);
+    FASTNN_UNROLL for (int v = 0; v < NV; ++v)
+        store(sum + v * L, t.first ? acc[g][w][v] : load(sum + v * L) + acc[g][w][v]);
     sum += t.sum_tap;
   }
 }

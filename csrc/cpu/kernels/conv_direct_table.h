@@ -84,7 +84,7 @@ struct ConvPlaneDots {
   double* sum;
 };
 
-// sum[r][lane] += sum over the pixels of some images of x[offset[r]] dy[lane]: what `taps` taps of
+// sum[r][lane] += (or =) sum over the pixels of some images of x[offset[r]] dy[lane]: what `taps` taps of
 // one channel have in common with `vectors` vectors of filters, side by side in dy.
 struct ConvTapTile {
   const void* x;
@@ -98,6 +98,7 @@ struct ConvTapTile {
   const void* dy;  // [pixel][vectors]
   void* sum;
   int64_t sum_tap;
+  bool first;  // sums are overwritten, not added to
 };
 
 // sum[j * taps + r][lane] += products of vectors: dy row j times x at offset[r], pixel by pixel.

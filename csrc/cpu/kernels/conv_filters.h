@@ -109,21 +109,29 @@ static void copy_chunks(const ConvPlanes& p) {
     }
 }
 
-// Adjacent pixels: vectors of a row, the last one first, because it may go over the row's end.
+// Adjacent pixels: vectors of a row, the last one first, because it may go over the row's end. The
+// plane after the next is fetched meanwhile: an image comes from the third-level cache or memory.
 template <class T>
 static void copy_rows(const ConvPlanes& p) {
   constexpr int L = kLanes<T>;
-  for (int64_t x = (p.width - 1) / L * L; x >= 0; x -= L) {
-    const auto inside = lanes_inside<T>(p.x0 + x, p.size_x);
-    const T* plane = static_cast<const T*>(p.data) + p.x0 + x;
-    T* out = static_cast<T*>(p.dst) + x;
-    for (int64_t c = 0; c < p.channels; ++c, plane += p.stride_c, out += p.dst_channel)
-      for (int64_t r = 0; r < p.rows; ++r) {
-        const int64_t y = p.y0 + r;
-        const bool in_image = y >= 0 && y < p.size_y;
-        store(out + r * p.width,
-              in_image ? load_range<T>(plane + y * p.stride_y, inside, T(0)) : Vec<T>{});
+  const int64_t width = p.width, stride_y = p.stride_y, rows = p.rows, ahead = 2 * p.stride_c;
+  const int64_t top = at_most(at_least(-p.y0, 0), rows);
+  const int64_t bottom = at_least(at_most(p.size_y - p.y0, rows), top);
+  const T* plane = static_cast<const T*>(p.data) + p.x0 + (p.y0 + top) * stride_y;
+  T* out = static_cast<T*>(p.dst);
+  for (int64_t c = 0; c < p.channels; ++c, plane += p.stride_c, out += p.dst_channel) {
+    for (int64_t x = (width - 1) / L * L; x >= 0; x -= L) {
+      const auto inside = lanes_inside<T>(p.x0 + x, p.size_x);
+      const T* from = plane + x;
+      T* to = out + x;
+      int64_t r = 0;
+      for (; r < top; ++r, to += width) store(to, Vec<T>{});
+      for (; r < bottom; ++r, to += width, from += stride_y) {
+        __builtin_prefetch(from + ahead);
+        store(to, load_range<T>(from, inside, T(0)));
       }
+      for (; r < rows; ++r, to += width) store(to, Vec<T>{});
+    }
   }
 }
 
@@ -160,7 +168,7 @@ static void copy_planes(const ConvPlanes& p) {
 template <class T>
 static void finish_pixels(const ConvFilterOut& f, T* sum, int pixels, void* out) {
   constexpr int L = kLanes<T>;
-  if (f.dtype == DType::f32 && f.out_pixel == 1) {
+  if (f.dtype == DType::f32 && (f.out_pixel == 1 || f.out_pixel == 2)) {
     for (int o = 0; o < f.filters; o += L) {
       Vec<T> v[L];
 #pragma GCC unroll 16
@@ -170,9 +178,13 @@ static void finish_pixels(const ConvFilterOut& f, T* sum, int pixels, void* out)
       const int n = f.filters - o < L ? f.filters - o : L;
 #pragma GCC unroll 16
       for (int i = 0; i < L; ++i) {
-        if (i < n)
-          pixels == L ? store(to + i * f.out_filter, v[i])
-                      : store_n(to + i * f.out_filter, v[i], pixels);
+        if (i >= n) continue;
+        if (f.out_pixel == 2)  // a part of the gradient of a convolution with stride 2
+          store_every_other<T>(to + i * f.out_filter, v[i], pixels);
+        else if (pixels == L)
+          store(to + i * f.out_filter, v[i]);
+        else
+          store_n(to + i * f.out_filter, v[i], pixels);
       }
     }
     return;

@@ -3,6 +3,7 @@
 
 #include "cpu/kernels/gemm.h"
 #include "cpu/kernels/gemm_vec.h"
+#include "cpu/kernels/lanes.h"
 #include "cpu/kernels/vecmath.h"
 
 namespace fastnn::FASTNN_ISA_NS {
@@ -56,12 +57,31 @@ static void pack_rows(const GemmPack& p) {
   }
 }
 
+// A square of up to `lanes` x `count` values, transposed; the rest of its rows become 0.
+template <class T, class Src>
+FASTNN_INLINE void pack_square(const Src* src, int64_t lane_stride, int lanes, int count, T* dst,
+                               int panel) {
+  constexpr int L = kLanes<T>;
+  Vec<T> v[L];
+  if (lanes == L && count == L) {
+#pragma GCC unroll 16
+    for (int lane = 0; lane < L; ++lane) v[lane] = load_wide(src + lane * lane_stride);
+  } else {
+#pragma GCC unroll 16
+    for (int lane = 0; lane < L; ++lane)
+      v[lane] = lane < lanes ? load_wide_n(src + lane * lane_stride, count) : Vec<T>{};
+  }
+  transpose<T>(v);
+#pragma GCC unroll 16
+  for (int j = 0; j < L; ++j)
+    if (j < count) store(dst + j * panel, v[j]);
+}
+
 // k adjacent in memory: squares are transposed.
 template <class T, class Src>
 static void pack_columns(const GemmPack& p) {
   constexpr int L = kLanes<T>;
   const Src* src = static_cast<const Src*>(p.src);
-  const int64_t whole = p.k / L * L;
   for (int i = 0; i < p.panel; i += L) {
     T* dst = static_cast<T*>(p.dst) + i;
     const Src* lane0 = src + i * p.lane_stride;
@@ -70,25 +90,9 @@ static void pack_columns(const GemmPack& p) {
       for (int64_t k = 0; k < p.k; ++k) store(dst + k * p.panel, Vec<T>{});
       continue;
     }
-    int64_t k = 0;
-    for (; k < whole; k += L) {
-      Vec<T> v[L];
-      if (lanes == L) {
-#pragma GCC unroll 16
-        for (int lane = 0; lane < L; ++lane) v[lane] = load_wide(lane0 + lane * p.lane_stride + k);
-      } else {
-#pragma GCC unroll 16
-        for (int lane = 0; lane < L; ++lane)
-          v[lane] = lane < lanes ? load_wide(lane0 + lane * p.lane_stride + k) : Vec<T>{};
-      }
-      transpose<T>(v);
-#pragma GCC unroll 16
-      for (int j = 0; j < L; ++j) store(dst + (k + j) * p.panel, v[j]);
-    }
-    for (; k < p.k; ++k) {
-      Vec<T> v = {};
-      for (int lane = 0; lane < lanes; ++lane) v[lane] = widen(lane0[lane * p.lane_stride + k]);
-      store(dst + k * p.panel, v);
+    for (int64_t k = 0; k < p.k; k += L) {
+      const int count = p.k - k < L ? static_cast<int>(p.k - k) : L;
+      pack_square<T, Src>(lane0 + k, p.lane_stride, lanes, count, dst + k * p.panel, p.panel);
     }
   }
 }
@@ -158,17 +162,55 @@ FASTNN_INLINE void store_row(const float* row, int n, bf16* out) {
   for (; j < n; ++j) out[j] = to_bf16(row[j]);
 }
 
+// Columns are adjacent in the output: squares of the tile are transposed.
+template <class T>
+static void store_turned(const GemmFinish& f) {
+  constexpr int L = kLanes<T>;
+  for (int j = 0; j < f.n; j += L)
+    for (int i = 0; i < f.m; i += L) {
+      const T* from = static_cast<const T*>(f.tile) + i * f.tile_row + j;
+      const int rows = f.m - i < L ? f.m - i : L, columns = f.n - j < L ? f.n - j : L;
+      Vec<T> v[L];
+#pragma GCC unroll 16
+      for (int r = 0; r < L; ++r)
+        v[r] = r < rows ? load_n(from + r * f.tile_row, columns) : Vec<T>{};
+      transpose<T>(v);
+      T* to = static_cast<T*>(f.out) + i + j * f.out_col;
+#pragma GCC unroll 16
+      for (int c = 0; c < L; ++c)
+        if (c < columns) store_some(to + c * f.out_col, v[c], rows);
+    }
+}
+
+// Every second column of the output: a part of the gradient of a convolution with stride 2.
+template <class T>
+static void store_row_apart(const T* row, int n, T* out) {
+  constexpr int L = kLanes<T>;
+  for (int j = 0; j < n; j += L) {
+    const int lanes = n - j < L ? n - j : L;
+    store_every_other<T>(out + 2 * j, load_n(row + j, lanes), lanes);
+  }
+}
+
 template <class T, class Out>
 static void store_tile(const GemmFinish& f) {
   const T* tile = static_cast<const T*>(f.tile);
   Out* out = static_cast<Out*>(f.out);
   if (f.out_col == 1) {
     for (int i = 0; i < f.m; ++i) store_row(tile + i * f.tile_row, f.n, out + i * f.out_row);
-  } else {
-    for (int j = 0; j < f.n; ++j)
-      for (int i = 0; i < f.m; ++i)
-        narrow(tile[i * f.tile_row + j], out[i * f.out_row + j * f.out_col]);
+    return;
   }
+  if constexpr (sizeof(T) == sizeof(Out)) {
+    if (f.out_row == 1) return store_turned<T>(f);
+    if (f.out_col == 2) {
+      for (int i = 0; i < f.m; ++i)
+        store_row_apart(tile + i * f.tile_row, f.n, out + i * f.out_row);
+      return;
+    }
+  }
+  for (int j = 0; j < f.n; ++j)
+    for (int i = 0; i < f.m; ++i)
+      narrow(tile[i * f.tile_row + j], out[i * f.out_row + j * f.out_col]);
 }
 
 template <class T>

@@ -224,4 +224,23 @@ FASTNN_INLINE Vec<T> zip_high(Vec<T> a, Vec<T> b) {
   return pick_lanes<T, kLanes<T> / 2, 1, true>(a, b, AllLanes<T>{});
 }
 
+// p[2 * i] = v[i] for i < n; what lies between is not touched.
+template <class T>
+FASTNN_INLINE void store_every_other(T* p, Vec<T> v, int n) {
+#if defined(__AVX512F__)
+  constexpr int L = kLanes<T>;
+  const uint32_t mask = 0x55555555u & static_cast<uint32_t>((uint64_t{1} << 2 * n) - 1);
+  const Vec<T> low = zip_low<T>(v, v), high = zip_high<T>(v, v);
+  if constexpr (sizeof(T) == 4) {
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>(mask), (__m512)low);
+    _mm512_mask_storeu_ps(p + L, static_cast<__mmask16>(mask >> L), (__m512)high);
+  } else {
+    _mm512_mask_storeu_pd(p, static_cast<__mmask8>(mask), (__m512d)low);
+    _mm512_mask_storeu_pd(p + L, static_cast<__mmask8>(mask >> L), (__m512d)high);
+  }
+#else
+  for (int i = 0; i < n; ++i) p[2 * i] = v[i];
+#endif
+}
+
 }  // namespace fastnn::FASTNN_ISA_NS
