@@ -112,6 +112,22 @@ class Worker {
         itemsize_(static_cast<int64_t>(size_of(pass.x->dtype))),
         room_(kBufferBytes / (compute_ ? 8 : 4)) {}
 
+  // Whether outputs are rows of memory at even distances that kernels read as they are.
+  bool plain_rows() const {
+    return !p_.by_columns && p_.splits == 1 && p_.kept == 1 && p_.reduced == 1 && !pass_.index &&
+           readable() && (p_.reduced_stride[0] == 1 || p_.count == 1);
+  }
+
+  // Outputs [begin, end), each a plain row.
+  void fold_rows(int64_t begin, int64_t end, A* acc) {
+    const char* x = pass_.x->template ptr<char>();
+    for (int64_t i = begin; i < end; ++i) {
+      acc[i] = identity<A>(pass_.fold);
+      entry_.run[compute_](acc + i, x + i * p_.kept_stride[0] * itemsize_, p_.count,
+                           pass_.shift ? pass_.shift + i : nullptr);
+    }
+  }
+
   // Outputs [first, first + n) of one tile, over part [begin, end) of the reduced axes.
   void fold(int64_t first, int64_t n, int64_t begin, int64_t end, A* acc, int64_t* index) {
     std::fill(acc, acc + n, identity<A>(pass_.fold));
@@ -275,6 +291,7 @@ void run_typed(const FoldPass& pass) {
   } else {
     parallel_blocks(tiles, p.grouped, [&](int64_t begin, int64_t end, int) {
       Worker<A> worker(pass);
+      if (worker.plain_rows()) return worker.fold_rows(begin, end, acc);
       for (int64_t t = begin; t < end; ++t) one(worker, t, 0);
     });
   }

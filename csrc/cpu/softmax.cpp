@@ -1,5 +1,5 @@
-// Driver of softmax: lines along the axis are taken whole where they are contiguous, side by side
-// where their neighbours are, and gathered otherwise.
+// Driver of softmax: lines along the axis are taken as they are where they are contiguous, side by
+// side where their neighbours are, and gathered otherwise.
 #include "fastnn/ops/softmax.h"
 
 #include <algorithm>
@@ -15,6 +15,7 @@ namespace {
 
 constexpr int64_t kGrain = 16384;  // elements per task
 constexpr int64_t kColumns = 64;   // lines side by side
+constexpr int64_t kRows = 64;      // or one after the other
 constexpr int64_t kGatherColumns = 16;
 
 const char* name_of(const SoftmaxParams& p) { return p.log ? "log_softmax" : "softmax"; }
@@ -88,7 +89,9 @@ Lines plan(const SoftmaxParams& p, const TensorView* views, int operands) {
           : columns && across ? Way::columns
           : across            ? Way::gathered_columns
                               : Way::gathered_rows;
-  const int64_t most = l.way == Way::columns            ? kColumns
+  const int64_t most = l.way == Way::rows
+                           ? std::clamp<int64_t>(kGrain / std::max<int64_t>(l.n, 1), 1, kRows)
+                       : l.way == Way::columns          ? kColumns
                        : l.way == Way::gathered_columns ? kGatherColumns
                                                         : 1;
   l.width = std::min(l.loops.cols(), most);
@@ -111,7 +114,12 @@ class Runner {
       at[k] = l_.view[k]->ptr<char>() +
               walk.offset(k) * static_cast<int64_t>(size_of(l_.view[k]->dtype));
     const SoftmaxStrides direct{l_.axis[1], l_.operands > 2 ? l_.axis[2] : 0, l_.axis[0]};
-    if (l_.way == Way::rows) return rows(at);
+    if (l_.way == Way::rows) {
+      const Loops& across = l_.loops;
+      return rows(
+          at, width,
+          {across.col_stride(1), l_.operands > 2 ? across.col_stride(2) : 0, across.col_stride(0)});
+    }
     if (l_.way == Way::columns) return columns(at, width, direct);
 
     void* buffer[3] = {};
@@ -121,7 +129,7 @@ class Runner {
       if (k > 0) cast_.load[l_.compute][dtype](buffer[k], at[k], shape(k, width));
     }
     if (l_.way == Way::gathered_rows)
-      rows(buffer);
+      rows(buffer, 1, {});
     else
       columns(buffer, width, {width, width, width});
     cast_.store[l_.compute][dtype](at[0], buffer[0], shape(0, width));
@@ -132,11 +140,11 @@ class Runner {
     if (l_.way == Way::gathered_rows) return {1, l_.n, 0, l_.axis[k]};
     return {l_.n, width, l_.axis[k], l_.loops.col_stride(k)};
   }
-  void rows(void* const* at) const {
+  void rows(void* const* at, int64_t lines, const SoftmaxStrides& s) const {
     if (l_.operands == 2)
-      kernels_.row[l_.compute](at[0], at[1], l_.n, p_.log);
+      kernels_.rows[l_.compute](at[0], at[1], l_.n, lines, s, p_.log);
     else
-      kernels_.row_backward[l_.compute](at[0], at[1], at[2], l_.n, p_.log);
+      kernels_.rows_backward[l_.compute](at[0], at[1], at[2], l_.n, lines, s, p_.log);
   }
   void columns(void* const* at, int64_t width, const SoftmaxStrides& s) const {
     if (l_.operands == 2)

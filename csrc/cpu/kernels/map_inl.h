@@ -37,6 +37,9 @@ inline __attribute__((always_inline)) Vec<int64_t> splat_param<int64_t>(double p
   return splat(fits ? static_cast<int64_t>(p) : INT64_MIN);
 }
 
+// Vectors whose formulas the compiler may interleave: none waits for the store of another.
+constexpr int64_t kMapUnroll = 4;
+
 template <class T, class F>
 static void map(void* out_, const void* const* in, const int64_t* step, int64_t n,
                 const double* params) {
@@ -75,7 +78,13 @@ static void map(void* out_, const void* const* in, const int64_t* step, int64_t 
     }
   } else {
     T* out = static_cast<T*>(out_);
-#pragma GCC unroll 2
+    for (; i + kMapUnroll * L <= n; i += kMapUnroll * L) {
+      V v[kMapUnroll];
+#pragma GCC unroll 4
+      for (int64_t u = 0; u < kMapUnroll; ++u) v[u] = vector(i + u * L);
+#pragma GCC unroll 4
+      for (int64_t u = 0; u < kMapUnroll; ++u) store(out + i + u * L, v[u]);
+    }
     for (; i + L <= n; i += L) store(out + i, vector(i));
     if (i < n) store_n(out + i, tail(i), n - i);
   }

@@ -12,11 +12,6 @@ constexpr int64_t kBlock = 4096, kBlockRows = 64;
 template <class T>
 constexpr T kLowest = -__builtin_inff();
 
-template <class T>
-FASTNN_INLINE T log_of(double x) {
-  return static_cast<T>(__builtin_log(x));
-}
-
 // The first n lanes, and `fill` in the others.
 template <class T>
 FASTNN_INLINE Vec<T> load_fill(const T* p, int64_t n, T fill) {
@@ -60,6 +55,7 @@ FASTNN_INLINE T max_line(const T* x, int64_t n) {
 template <class T, class F>
 FASTNN_INLINE void for_line(int64_t n, F f) {
   int64_t i = 0;
+#pragma GCC unroll 4
   for (; i + kLanes<T> <= n; i += kLanes<T>) f(i, int64_t{0});
   if (i < n) f(i, n - i);
 }
@@ -77,58 +73,106 @@ FASTNN_INLINE void store_some(T* p, Vec<T> v, int64_t n) {
 template <class T>
 FASTNN_INLINE void short_row(T* out, const T* x, int64_t n, bool log) {
   const Vec<T> v = load_fill(x, n, kLowest<T>), shifted = v - max_lanes(v);
-  const Vec<T> e = exp(shifted);
+  const Vec<T> e = exp_capped(shifted);
   const T sum = sum_lanes(first_lanes<T>(n) ? e : Vec<T>{});
-  store_n(out, log ? shifted - log_of<T>(sum) : e * (1 / sum), n);
+  store_n(out, log ? shifted - fastnn::FASTNN_ISA_NS::log(splat(sum)) : e * (1 / sum), n);
+}
+
+// Longer lines are taken a few at a time, step by step: what ends a step of one line, a chain of
+// shuffles and a division, then runs beside the work of the next. They stay in the first-level
+// cache.
+constexpr int64_t kGroup = 8, kGroupElements = 2048;
+
+template <class T>
+struct PerLine {
+  T v[kGroup > kLanes<T> ? kGroup : kLanes<T>];
+};
+
+// body(first line, how many) for groups of lines.
+template <class F>
+FASTNN_INLINE void for_groups(int64_t lines, int64_t n, F body) {
+  const int64_t fit = kGroupElements / n, most = fit < 1 ? 1 : fit > kGroup ? kGroup : fit;
+  for (int64_t l = 0; l < lines; l += most) body(l, lines - l < most ? lines - l : most);
 }
 
 template <class T>
-void row(void* out_, const void* x_, int64_t n, bool log) {
+FASTNN_INLINE void group_forward(T* out, const T* x, int64_t n, int64_t lines,
+                                 const SoftmaxStrides& s, bool log) {
+  PerLine<T> top, last{};
+  for (int64_t l = 0; l < lines; ++l) top.v[l] = max_line(x + l * s.x, n);
+  for (int64_t l = 0; l < lines; ++l) {
+    const T *in = x + l * s.x, high = top.v[l];
+    T* e_out = log ? nullptr : out + l * s.out;
+    const auto exponential = [&](int64_t i, int64_t some) __attribute__((always_inline)) {
+      const Vec<T> e =
+          exp_capped((some ? load_fill(in + i, some, kLowest<T>) : load(in + i)) - high);
+      if (e_out) store_some(e_out + i, e, some);
+      return e;
+    };
+    const double sum = sum_line<T>(n, exponential);
+    last.v[l] = static_cast<T>(log ? sum : 1 / sum);
+  }
+  if (log)
+    for (int64_t l = 0; l < lines; l += kLanes<T>)
+      store(last.v + l, fastnn::FASTNN_ISA_NS::log(load(last.v + l)));
+  for (int64_t l = 0; l < lines; ++l) {
+    const T *in = x + l * s.x, high = top.v[l], by = last.v[l];
+    T* o = out + l * s.out;
+    for_line<T>(n, [&](int64_t i, int64_t some) __attribute__((always_inline)) {
+      store_some(o + i, log ? load_some(in + i, some) - high - by : load_some(o + i, some) * by,
+                 some);
+    });
+  }
+}
+
+template <class T>
+void rows(void* out_, const void* x_, int64_t n, int64_t lines, const SoftmaxStrides& s, bool log) {
   const T* x = static_cast<const T*>(x_);
   T* out = static_cast<T*>(out_);
-  if (n <= kLanes<T>) return short_row(out, x, n, log);
-  const T top = max_line(x, n);
-  if (log) {
-    const double sum = sum_line<T>(n, [&](int64_t i, int64_t some) __attribute__((always_inline)) {
-      return exp((some ? load_fill(x + i, some, kLowest<T>) : load(x + i)) - top);
-    });
-    const T lost = log_of<T>(sum);
-    for_line<T>(n, [&](int64_t i, int64_t some) __attribute__((always_inline)) {
-      store_some(out + i, load_some(x + i, some) - top - lost, some);
-    });
+  if (n <= kLanes<T>) {
+    for (int64_t l = 0; l < lines; ++l) short_row(out + l * s.out, x + l * s.x, n, log);
     return;
   }
-  const double sum = sum_line<T>(n, [&](int64_t i, int64_t some) __attribute__((always_inline)) {
-    const Vec<T> e = exp((some ? load_fill(x + i, some, kLowest<T>) : load(x + i)) - top);
-    store_some(out + i, e, some);
-    return e;
-  });
-  const T factor = static_cast<T>(1 / sum);
-  for_line<T>(n, [&](int64_t i, int64_t some) __attribute__((always_inline)) {
-    store_some(out + i, load_some(out + i, some) * factor, some);
+  for_groups(lines, n, [&](int64_t l, int64_t some) __attribute__((always_inline)) {
+    if (log)
+      group_forward(out + l * s.out, x + l * s.x, n, some, s, true);
+    else
+      group_forward(out + l * s.out, x + l * s.x, n, some, s, false);
   });
 }
 
 template <class T>
-void row_backward(void* out_, const void* g_, const void* y_, int64_t n, bool log) {
+FASTNN_INLINE void group_backward(T* out, const T* g, const T* y, int64_t n, int64_t lines,
+                                  const SoftmaxStrides& s, bool log) {
+  PerLine<T> sum;
+  for (int64_t l = 0; l < lines; ++l) {
+    const T *gl = g + l * s.x, *yl = y + l * s.y;
+    sum.v[l] =
+        static_cast<T>(sum_line<T>(n, [&](int64_t i, int64_t some) __attribute__((always_inline)) {
+          const Vec<T> d = load_some(gl + i, some);
+          return log ? d : d * load_some(yl + i, some);
+        }));
+  }
+  for (int64_t l = 0; l < lines; ++l) {
+    const T *gl = g + l * s.x, *yl = y + l * s.y, all = sum.v[l];
+    T* o = out + l * s.out;
+    for_line<T>(n, [&](int64_t i, int64_t some) __attribute__((always_inline)) {
+      const Vec<T> d = load_some(gl + i, some), p = load_some(yl + i, some);
+      store_some(o + i, log ? d - exp(p) * all : p * (d - all), some);
+    });
+  }
+}
+
+template <class T>
+void rows_backward(void* out_, const void* g_, const void* y_, int64_t n, int64_t lines,
+                   const SoftmaxStrides& s, bool log) {
   const T *g = static_cast<const T*>(g_), *y = static_cast<const T*>(y_);
   T* out = static_cast<T*>(out_);
-  if (log) {
-    const T sum =
-        static_cast<T>(sum_line<T>(n, [&](int64_t i, int64_t some) __attribute__((always_inline)) {
-          return load_some(g + i, some);
-        }));
-    for_line<T>(n, [&](int64_t i, int64_t some) __attribute__((always_inline)) {
-      store_some(out + i, load_some(g + i, some) - exp(load_some(y + i, some)) * sum, some);
-    });
-    return;
-  }
-  const T sum =
-      static_cast<T>(sum_line<T>(n, [&](int64_t i, int64_t some) __attribute__((always_inline)) {
-        return load_some(g + i, some) * load_some(y + i, some);
-      }));
-  for_line<T>(n, [&](int64_t i, int64_t some) __attribute__((always_inline)) {
-    store_some(out + i, load_some(y + i, some) * (load_some(g + i, some) - sum), some);
+  for_groups(lines, n, [&](int64_t l, int64_t some) __attribute__((always_inline)) {
+    if (log)
+      group_backward(out + l * s.out, g + l * s.x, y + l * s.y, n, some, s, true);
+    else
+      group_backward(out + l * s.out, g + l * s.x, y + l * s.y, n, some, s, false);
   });
 }
 
@@ -177,7 +221,7 @@ FASTNN_INLINE void strip_forward(T* out, const T* x, int64_t n, const SoftmaxStr
   }
   const Strip<T, U> sum = sum_rows<T, U>(n, [&](int64_t r) __attribute__((always_inline)) {
     Strip<T, U> e = load_strip<T, U>(x + r * s.x, some);
-    for (int u = 0; u < U; ++u) e.v[u] = exp(e.v[u] - top.v[u]);
+    for (int u = 0; u < U; ++u) e.v[u] = exp_capped(e.v[u] - top.v[u]);
     if (!log) store_strip<T, U>(out + r * s.out, e, some);
     return e;
   });
@@ -236,9 +280,9 @@ void cols_backward(void* out, const void* g, const void* y, int64_t n, int64_t w
   });
 }
 
-const SoftmaxKernels kernels = {{row<float>, row<double>},
+const SoftmaxKernels kernels = {{rows<float>, rows<double>},
                                 {cols<float>, cols<double>},
-                                {row_backward<float>, row_backward<double>},
+                                {rows_backward<float>, rows_backward<double>},
                                 {cols_backward<float>, cols_backward<double>}};
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Softmax of one contiguous line, and of neighbouring columns.
+// Softmax of contiguous lines, and of neighbouring columns.
 #pragma once
 
 #include <stdint.h>
@@ -7,18 +7,21 @@
 
 namespace fastnn {
 
-// Strides, in elements, from one entry of a line to the next (columns lie side by side).
+// Strides, in elements: for rows from one line to the next, for columns (which lie side by side)
+// from one entry of a line to the next.
 struct SoftmaxStrides {
   int64_t x, y, out;
 };
 
 struct SoftmaxKernels {
   // [float, double]
-  void (*row[2])(void* out, const void* x, int64_t n, bool log);
+  void (*rows[2])(void* out, const void* x, int64_t n, int64_t lines, const SoftmaxStrides& s,
+                  bool log);
   void (*cols[2])(void* out, const void* x, int64_t n, int64_t width, const SoftmaxStrides& s,
                   bool log);
   // x is the gradient of the output y
-  void (*row_backward[2])(void* out, const void* x, const void* y, int64_t n, bool log);
+  void (*rows_backward[2])(void* out, const void* x, const void* y, int64_t n, int64_t lines,
+                           const SoftmaxStrides& s, bool log);
   void (*cols_backward[2])(void* out, const void* x, const void* y, int64_t n, int64_t width,
                            const SoftmaxStrides& s, bool log);
 };

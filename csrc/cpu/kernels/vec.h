@@ -29,6 +29,8 @@ FASTNN_INLINE V copysign(V magnitude, V sign) {
 
 FASTNN_INLINE vf abs(vf v) { return from_bits(bits(v) & INT32_MAX); }
 FASTNN_INLINE vd abs(vd v) { return from_bits(bits(v) & INT64_MAX); }
+FASTNN_INLINE vf minus_abs(vf v) { return from_bits(bits(v) | INT32_MIN); }
+FASTNN_INLINE vd minus_abs(vd v) { return from_bits(bits(v) | INT64_MIN); }
 
 // ---- Arithmetic -------------------------------------------------------------------------------
 

@@ -28,27 +28,56 @@ FASTNN_INLINE V map_lanes(V v, F f) {
   return r;
 }
 
-// p * 2^n for whole n and 0.5 < p < 4, with one rounding when the result is denormal; 0 where
-// `zero`. Lanes that are 0 must not come about by underflow: Intel's cores take 150 cycles for a
-// vector with one such lane.
-#if defined(__AVX512F__)
-FASTNN_INLINE vf scale(vf p, vf n, vi zero = vi{}) {
-  return (vf)_mm512_maskz_scalef_ps(~_mm512_movepi32_mask((__m512i)zero), (__m512)p, (__m512)n);
+// x * factor + shifter, whose low bits are then those of the nearest whole number n (|n| < 2^21);
+// n itself is to_whole of it. Two instructions, where multiplying and rounding take four.
+template <class T>
+constexpr T kShifter = 0x1.8p23f;
+template <>
+inline constexpr double kShifter<double> = 0x1.8p52;
+template <class V>
+FASTNN_INLINE V shifted(V x, Elem<V> factor) {
+  return fma(x, splat(factor), splat(kShifter<Elem<V>>));
 }
-FASTNN_INLINE vd scale(vd p, vd n, vl zero = vl{}) {
-  return (vd)_mm512_maskz_scalef_pd(~_mm512_movepi64_mask((__m512i)zero), (__m512d)p, (__m512d)n);
+template <class V>
+FASTNN_INLINE V to_whole(V t) {
+  return t - kShifter<Elem<V>>;
+}
+
+// p * 2^n for whole n and 0.5 < p < 4, with one rounding when the result is denormal; scale_from:
+// 0 where x < least. Lanes that are 0 must not come about by underflow: Intel's cores take 150
+// cycles for a vector with one such lane.
+#if defined(__AVX512F__)
+FASTNN_INLINE vf scale(vf p, vf n) {
+  return (vf)_mm512_maskz_scalef_ps(0xffff, (__m512)p, (__m512)n);
+}
+FASTNN_INLINE vd scale(vd p, vd n) {
+  return (vd)_mm512_maskz_scalef_pd(0xff, (__m512d)p, (__m512d)n);
+}
+FASTNN_INLINE vf scale_from(vf p, vf n, vf x, float least) {
+  const __mmask16 kept = _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(least), _CMP_NLT_UQ);
+  return (vf)_mm512_maskz_scalef_ps(kept, (__m512)p, (__m512)n);
+}
+FASTNN_INLINE vd scale_from(vd p, vd n, vd x, double least) {
+  const __mmask8 kept = _mm512_cmp_pd_mask((__m512d)x, _mm512_set1_pd(least), _CMP_NLT_UQ);
+  return (vd)_mm512_maskz_scalef_pd(kept, (__m512d)p, (__m512d)n);
 }
 #else
-FASTNN_INLINE vf scale(vf p, vf n, vi zero = vi{}) {
-  const vi k = to_int(n) & ~zero, half = k >> 1;
-  const vf y = p * from_bits((half + 127) << 23) * from_bits((k - half + 127) << 23);
-  return from_bits(bits(y) & ~zero);
+FASTNN_INLINE vf scale_by(vf p, vi k) {
+  const vi half = k >> 1;
+  return p * from_bits((half + 127) << 23) * from_bits((k - half + 127) << 23);
 }
-FASTNN_INLINE vd scale(vd p, vd n,
-                       vl zero = vl{}) {  // no 64-bit arithmetic shift here: k + 4096 >= 0
-  const vl k = to_int(n) & ~zero, half = (vl)((VecOf<uint64_t>::type)(k + 4096) >> 1) - 2048;
-  const vd y = p * from_bits((half + 1023) << 52) * from_bits((k - half + 1023) << 52);
-  return from_bits(bits(y) & ~zero);
+FASTNN_INLINE vd scale_by(vd p, vl k) {  // no 64-bit arithmetic shift here: k + 4096 >= 0
+  const vl half = (vl)((VecOf<uint64_t>::type)(k + 4096) >> 1) - 2048;
+  return p * from_bits((half + 1023) << 52) * from_bits((k - half + 1023) << 52);
+}
+template <class V>
+FASTNN_INLINE V scale(V p, V n) {
+  return scale_by(p, to_int(n));
+}
+template <class V>
+FASTNN_INLINE V scale_from(V p, V n, V x, Elem<V> least) {
+  const auto zero = x < least;
+  return from_bits(bits(scale_by(p, to_int(n) & ~zero)) & ~zero);
 }
 #endif
 
@@ -80,22 +109,26 @@ constexpr T kExpLimits[2] = {89, -104};
 template <>
 inline constexpr double kExpLimits<double>[2] = {710, -746};
 
+// e^x for x that is at most the first limit, or NaN.
+template <class V>
+FASTNN_INLINE V exp_capped(V x) {
+  const V n = to_whole(shifted(x, Elem<V>(1.4426950408889634074)));
+  const V r = minus_n_ln2(x, n);
+  return scale_from(fma(r * r, exp_tail(r), r) + 1, n, x, kExpLimits<Elem<V>>[1]);
+}
+
 template <class V>
 FASTNN_INLINE V exp(V x) {
-  using T = Elem<V>;
-  const V z = fast_min(splat(kExpLimits<T>[0]), x);  // NaN stays
-  const V n = round_even(z * T(1.4426950408889634074));
-  const V r = minus_n_ln2(z, n);
-  return scale(fma(r * r, exp_tail(r), r) + 1, n, x < kExpLimits<T>[1]);
+  return exp_capped(fast_min(splat(kExpLimits<Elem<V>>[0]), x));  // NaN stays
 }
 
 template <class V>
 FASTNN_INLINE V exp2(V x) {
   constexpr bool single = sizeof(Elem<V>) == 4;
   const V z = fast_min(splat<Elem<V>>(single ? 129 : 1025), x);
-  const V n = round_even(z);
+  const V n = to_whole(shifted(z, Elem<V>(1)));
   const V r = (z - n) * Elem<V>(0.69314718055994530942);
-  return scale(fma(r * r, exp_tail(r), r) + 1, n, x < Elem<V>(single ? -151 : -1076));
+  return scale_from(fma(r * r, exp_tail(r), r) + 1, n, x, Elem<V>(single ? -151 : -1076));
 }
 
 template <class V>
@@ -103,7 +136,7 @@ FASTNN_INLINE V expm1(V x) {
   constexpr bool single = sizeof(Elem<V>) == 4;
   const V z =
       fast_max(splat<Elem<V>>(single ? -20 : -40), fast_min(splat<Elem<V>>(single ? 89 : 710), x));
-  const V n = round_even(z * Elem<V>(1.4426950408889634074));
+  const V n = to_whole(shifted(z, Elem<V>(1.4426950408889634074)));
   const V r = minus_n_ln2(z, n);
   const V p = fma(r * r, exp_tail(r), r);
   const V half = scale(splat<Elem<V>>(1), n - 1);  // 2^n alone overflows before the result does
@@ -206,7 +239,7 @@ FASTNN_INLINE V log1p(V x) {
 
 template <class V>
 FASTNN_INLINE V sigmoid(V x) {
-  const V e = exp(-abs(x));
+  const V e = exp_capped(minus_abs(x));
   return divide(x >= 0 ? splat<Elem<V>>(1) : e, 1 + e);
 }
 
@@ -223,18 +256,22 @@ FASTNN_INLINE vd tanh_tail(vd z) {
                     1.3212080117187354158e-5, -2.935297455526714564e-6);
 }
 
+// 2^(n - 1) for n = to_whole(t) from 0 to 60. The shifter's own low bits are 0.
+FASTNN_INLINE vf half_power(vf t) { return from_bits((bits(t) + 126) << 23); }
+FASTNN_INLINE vd half_power(vd t) { return from_bits((bits(t) + 1022) << 52); }
+
 // (e^2x - 1) / (e^2x + 1), with e^2x = 2^n (1 + p) from the pieces of exp, so that nothing cancels:
 // both are halved, m / (m + 1) with m = 2^(n - 1) p + (2^(n - 1) - 1/2).
 template <class V>
 FASTNN_INLINE V tanh(V x) {
   constexpr Elem<V> half = 0.5;
   const V a = fast_min(splat<Elem<V>>(20), abs(x));  // where it is 1; NaN stays
-  const V n = round_even(a * Elem<V>(2.8853900817779268147));
-  const V r = minus_n_ln2(a + a, n);
+  const V t = shifted(a, Elem<V>(2.8853900817779268147));
+  const V r = minus_n_ln2(a + a, to_whole(t));
   const V p = fma(r * r, exp_tail(r), r);
-  const V power = scale(splat(half), n);
+  const V power = half_power(t);
   const V m = fma(power, p, power - half);
-  return copysign(divide(m, m + 1), x);
+  return from_bits(bits(divide(m, m + 1)) | sign_bit(x));
 }
 
 FASTNN_INLINE vf erf(vf x) {
@@ -263,8 +300,8 @@ FASTNN_INLINE vf normal_cdf(vf x) {
       polynomial(fast_min(splat(kEnd), abs(x)), -0.999999940395f, -1.15110766888f, -0.459192961454f,
                  -0.0525301992893f, 0.00709149101749f, -0.000134923277074f, -0.00020332459826f,
                  4.99404632137e-05f, -5.47719264432e-06f, 2.41531580514e-07f);
-  const vf n = round_even(t), r = (t - n) * 0.69314718055994530942f;
-  const vf lower = scale(fma(r * r, exp_tail(r), r) + 1, n, abs(x) >= kEnd);
+  const vf n = to_whole(shifted(t, 1)), r = (t - n) * 0.69314718055994530942f;
+  const vf lower = scale_from(fma(r * r, exp_tail(r), r) + 1, n, minus_abs(x), -kEnd);
   return x >= 0 ? 1 - lower : lower;
 }
 FASTNN_INLINE vd normal_cdf(vd x) { return 0.5 * (1 + erf(x * 0.70710678118654752440)); }
