@@ -149,13 +149,18 @@ class CrossEntropy {
   T mass(int64_t y) const { return (1 - smooth_) * weight_of(y) + smooth_share_ * weight_sum_; }
 
   int64_t offset(const TensorView& v, int64_t i) const {
+    if (s_.inner == 1) return i * v.stride[0];
     return i / s_.inner * v.stride[0] + i % s_.inner * v.stride[2];
+  }
+
+  // Whether the classes of a position lie side by side, as T.
+  bool direct(const TensorView& v) const {
+    return v.dtype == kType<T> && (v.stride[1] == 1 || s_.classes == 1);
   }
 
   // The classes of position i as T, side by side.
   const T* row(const TensorView& v, int64_t i, T* buffer) const {
-    if (v.dtype == kType<T> && (v.stride[1] == 1 || s_.classes == 1))
-      return v.ptr<const T>() + offset(v, i);
+    if (direct(v)) return v.ptr<const T>() + offset(v, i);
     TensorView classes;
     classes.data =
         static_cast<char*>(v.data) + offset(v, i) * static_cast<int64_t>(size_of(v.dtype));
@@ -178,9 +183,13 @@ class CrossEntropy {
 
   // The losses of `count` positions, read row by row; `own` has room for two rows.
   void row_losses(int64_t begin, int64_t count, T* losses, T* own) {
+    const bool at_once = direct(x_) && s_.inner == 1;
+    if (at_once)
+      loops_.row_stats(x_.ptr<const T>() + offset(x_, begin), x_.stride[0], count, s_.classes,
+                       maximum_ + begin, log_sum_ + begin);
     for (int64_t i = begin; i < begin + count; ++i) {
       const T* x = row(x_, i, own);
-      loops_.row_stats(x, s_.classes, &maximum_[i], &log_sum_[i]);
+      if (!at_once) loops_.row_stats(x, 0, 1, s_.classes, &maximum_[i], &log_sum_[i]);
       losses[i - begin] = p_.probabilities || smooth_ != 0 ? T(0) : from_top(x, i);
     }
     loops_.logs(log_sum_ + begin, count);
@@ -228,13 +237,13 @@ class CrossEntropy {
 
   void row_grad(int64_t i, T scale, T* own) {
     const TensorView& dx = v_[5];
-    const bool direct = dx.dtype == kType<T> && (dx.stride[1] == 1 || s_.classes == 1);
-    T* out = direct ? dx.ptr<T>() + offset(dx, i) : own;
+    const bool in_place = direct(dx);
+    T* out = in_place ? dx.ptr<T>() + offset(dx, i) : own;
     if (scale == 0 || ignored(i))
       std::fill(out, out + s_.classes, T(0));
     else
       fill_grad(i, scale, own, out);
-    if (direct) return;
+    if (in_place) return;
     TensorView classes;
     classes.data =
         static_cast<char*>(dx.data) + offset(dx, i) * static_cast<int64_t>(size_of(dx.dtype));

@@ -11,18 +11,18 @@ struct Sigmoids {
 };
 template <class V>
 FASTNN_INLINE Sigmoids<V> sigmoids(V x) {
-  const V e = exp(-abs(x)), r = 1 / (1 + e), small = e * r;
+  const V e = exp_capped(minus_abs(x)), r = divide(splat<Elem<V>>(1), 1 + e), small = e * r;
   return {x >= 0 ? r : small, x >= 0 ? small : r};
 }
 
 template <class V>
 FASTNN_INLINE V log1p_exp(V x) {  // without overflow
-  return max(x, V{}) + log1p(exp(-abs(x)));
+  return max(x, V{}) + log1p_exp_capped(minus_abs(x));
 }
 
 template <class V>
 FASTNN_INLINE V gelu_backward_of(V g, V x) {
-  const V density = exp(x * x * Elem<V>(-0.5)) * Elem<V>(0.39894228040143267794);
+  const V density = exp_capped(x * x * Elem<V>(-0.5)) * Elem<V>(0.39894228040143267794);
   return g * (normal_cdf(x) + x * density);
 }
 
@@ -107,7 +107,7 @@ MAP(silu, 1, 0, a* sigmoid(a))
 MAP(mish, 1, 0, mish_of(a))
 MAP(softplus, 1, 2, a* p0 > p1 ? a : log1p_exp(a * p0) / p0)
 MAP(softsign, 1, 0, a / (1 + abs(a)))
-MAP(logsigmoid, 1, 0, min(a, V{}) - log1p(exp(-abs(a))))
+MAP(logsigmoid, 1, 0, min(a, V{}) - log1p_exp_capped(minus_abs(a)))
 MAP(hardsigmoid, 1, 0, clamp(a + 3, V{}, V{} + 6) * T(1.0 / 6))
 MAP(hardswish, 1, 0, a* clamp(a + 3, V{}, V{} + 6) * T(1.0 / 6))
 MAP(hardtanh, 1, 2, clamp(a, p0, p1))

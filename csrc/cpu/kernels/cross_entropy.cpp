@@ -57,21 +57,38 @@ FASTNN_INLINE T join_lanes(V v, F join) {
   }
 }
 
+// A NaN is passed over here, and makes the sum NaN.
 template <class T>
-void row_stats(const T* x, int64_t n, T* maximum, T* sum) {
+FASTNN_INLINE T row_maximum(const T* x, int64_t n) {
   using V = Vec<T>;
   const V tops = fold<T>(
-      x, n, -kInf<T>, splat(-kInf<T>), [](V acc, V v, int64_t, int64_t) { return max(v, acc); },
-      [](V a, V b) { return max(a, b); });
-  const T top =
-      join_lanes<T, kLanes<T>>(tops, [](auto a, auto b) { return (a > b) | (a != a) ? a : b; });
-  // Filled lanes give exp(-inf) = 0, also when the maximum is infinite: -inf - -inf and inf - inf
-  // are NaN, as they must be.
+      x, n, -kInf<T>, splat(-kInf<T>),
+      [](V acc, V v, int64_t, int64_t) { return fast_max(v, acc); },
+      [](V a, V b) { return fast_max(a, b); });
+  return join_lanes<T, kLanes<T>>(tops, [](auto a, auto b) { return a > b ? a : b; });
+}
+
+// Filled lanes give exp(-inf) = 0, also when the maximum is infinite: -inf - -inf and inf - inf are
+// NaN, as they must be.
+template <class T>
+FASTNN_INLINE T row_exponentials(const T* x, int64_t n, T top) {
+  using V = Vec<T>;
   const V sums = fold<T>(
-      x, n, -kInf<T>, V{}, [=](V acc, V v, int64_t, int64_t) { return acc + exp(v - top); },
+      x, n, -kInf<T>, V{}, [=](V acc, V v, int64_t, int64_t) { return acc + exp_capped(v - top); },
       add<T>);
-  *maximum = top;
-  *sum = join_lanes<T, kLanes<T>>(sums, [](auto a, auto b) { return a + b; });
+  return join_lanes<T, kLanes<T>>(sums, [](auto a, auto b) { return a + b; });
+}
+
+// A few rows at a time, so that the shuffles at the end of one run beside the work of the next;
+// they stay in the first-level cache.
+template <class T>
+void row_stats(const T* x, int64_t stride, int64_t rows, int64_t n, T* maximum, T* sum) {
+  const int64_t group = n < 256 ? 8 : n < 4096 ? 2 : 1;
+  for (int64_t first = 0; first < rows; first += group) {
+    const int64_t end = rows - first < group ? rows : first + group;
+    for (int64_t r = first; r < end; ++r) maximum[r] = row_maximum(x + r * stride, n);
+    for (int64_t r = first; r < end; ++r) sum[r] = row_exponentials(x + r * stride, n, maximum[r]);
+  }
 }
 
 template <class T>
@@ -114,11 +131,11 @@ void row_grad(const T* x, const T* a, int64_t n, T maximum, T log_sum, T p_scale
   for (int64_t i = 0; i < n; i += kWidth) {
     const int64_t left = n - i;
     if (left >= kWidth) {
-      const Vec<T> p = exp(load(x + i) - maximum - log_sum);
+      const Vec<T> p = exp_capped(load(x + i) - maximum - log_sum);
       store(out + i, a ? fma(splat(-a_scale), load(a + i), p * p_scale)
                        : fma(p, splat(p_scale), splat(-a_scale)));
     } else {
-      const Vec<T> p = exp(load_n(x + i, left) - maximum - log_sum);
+      const Vec<T> p = exp_capped(load_n(x + i, left) - maximum - log_sum);
       store_n(out + i,
               a ? fma(splat(-a_scale), load_n(a + i, left), p * p_scale)
                 : fma(p, splat(p_scale), splat(-a_scale)),
@@ -155,7 +172,7 @@ void tile_stats(const T* x, int64_t stride, int64_t classes, int64_t n, T* maxim
     for (int64_t c = 0; c < classes; ++c) top = max(load_some(x + c * stride + i, lanes), top);
     V sum[2] = {V{}, V{}};
     for (int64_t c = 0; c < classes; ++c)
-      sum[c & 1] += exp(load_some(x + c * stride + i, lanes) - top);
+      sum[c & 1] += exp_capped(load_some(x + c * stride + i, lanes) - top);
     store_some(maximum + i, top, lanes);
     store_some(log_sum + i, log(sum[0] + sum[1]), lanes);
   });
@@ -182,7 +199,7 @@ void tile_grad(const T* x, int64_t stride, const T* a, int64_t classes, int64_t 
     const V top = load_some(maximum + i, lanes), rest = load_some(log_sum + i, lanes);
     const V scale = load_some(p_scale + i, lanes), less = load_some(a_scale + i, lanes);
     for (int64_t c = 0; c < classes; ++c) {
-      const V p = exp(load_some(x + c * stride + i, lanes) - top - rest);
+      const V p = exp_capped(load_some(x + c * stride + i, lanes) - top - rest);
       // An ignored position has scale 0, and must not turn NaN by its logits.
       const V g = scale * p - less * (a ? a[c] : T(1));
       store_some(out + c * out_stride + i, scale == 0 ? V{} : g, lanes);

@@ -10,8 +10,8 @@ namespace fastnn {
 
 template <class T>
 struct CrossEntropyLoops {
-  // The maximum of x[0..n) and sum exp(x - maximum).
-  void (*row_stats)(const T* x, int64_t n, T* maximum, T* sum);
+  // Of each of `rows` rows, `stride` apart: the maximum of x[0..n) and sum exp(x - maximum).
+  void (*row_stats)(const T* x, int64_t stride, int64_t rows, int64_t n, T* maximum, T* sum);
   // The logarithms of n numbers, in place: for the sums of many rows at once.
   void (*logs)(T* v, int64_t n);
   // sum a (maximum - x); a == null stands for ones.

@@ -69,7 +69,7 @@ FASTNN_INLINE vl pow(vl a, vl b) {
 template <class V>
 FASTNN_INLINE V logaddexp(V a, V b) {
   const V high = max(a, b), low = min(a, b);
-  return (a == b) & (abs(a) == Elem<V>(__builtin_inff())) ? a : high + log1p(exp(low - high));
+  return (a == b) & (abs(a) == Elem<V>(__builtin_inff())) ? a : high + log1p_exp_capped(low - high);
 }
 
 MAP(exp, 1, 0, exp(a))

@@ -85,7 +85,7 @@ struct BceLogits {
   // log(1 + exp(-x))
   template <class V>
   FASTNN_INLINE V softplus_minus(V x) {
-    return log1p(exp(-abs(x))) + max(-x, V{});
+    return log1p_exp_capped(minus_abs(x)) + max(-x, V{});
   }
   template <class V>
   FASTNN_INLINE V value(V x, V t, V w, V p, Elem<V>) {

@@ -102,11 +102,14 @@ FASTNN_INLINE void group_forward(T* out, const T* x, int64_t n, int64_t lines,
   for (int64_t l = 0; l < lines; ++l) top.v[l] = max_line(x + l * s.x, n);
   for (int64_t l = 0; l < lines; ++l) {
     const T *in = x + l * s.x, high = top.v[l];
-    T* e_out = log ? nullptr : out + l * s.out;
+    T* o = out + l * s.out;
     const auto exponential = [&](int64_t i, int64_t some) __attribute__((always_inline)) {
       const Vec<T> e =
           exp_capped((some ? load_fill(in + i, some, kLowest<T>) : load(in + i)) - high);
-      if (e_out) store_some(e_out + i, e, some);
+      if (log)
+        __builtin_prefetch(o + i, 1);  // written in the last step: its lines come meanwhile
+      else
+        store_some(o + i, e, some);
       return e;
     };
     const double sum = sum_line<T>(n, exponential);

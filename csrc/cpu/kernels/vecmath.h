@@ -235,6 +235,23 @@ FASTNN_INLINE V log1p(V x) {
   return x == 0 ? x : special;
 }
 
+// log(1 + e) for 0 <= e <= 1: 1 + e is halved from sqrt 2 on.
+template <class V>
+FASTNN_INLINE V log1p_unit(V e) {
+  constexpr bool single = sizeof(Elem<V>) == 4;
+  const auto large = e > Elem<V>(0.41421356237309504880);
+  const V f = large ? (e - 1) * Elem<V>(0.5) : e, one = large ? splat<Elem<V>>(1) : V{};
+  const V low =
+      fma(one, splat<Elem<V>>(single ? 0x1.7f7d1cp-20 : 0x1.a39ef35793c76p-33), log_tail(f));
+  return fma(one, splat<Elem<V>>(single ? 0x1.62e4p-1 : 0x1.62e42feep-1), f + low);
+}
+
+// log(1 + e^x) for x <= 0
+template <class V>
+FASTNN_INLINE V log1p_exp_capped(V x) {
+  return log1p_unit(exp_capped(x));
+}
+
 // ---- sigmoid, tanh, erf -----------------------------------------------------------------------
 
 template <class V>
