@@ -6,7 +6,7 @@
 // windows span it.
 #include "cpu/kernels/avg_pool.h"
 
-#include "cpu/kernels/lanes.h"
+#include "cpu/kernels/avg_pool_2x2.h"
 
 namespace fastnn::FASTNN_ISA_NS {
 namespace {
@@ -97,6 +97,7 @@ FASTNN_INLINE void average_any(const AvgRows<T>& a, const T* line, T rows, T* y)
 
 template <class T>
 void rows(const AvgRows<T>& a) {
+  if (is_2x2(a.d, a.h, a.w)) return rows_2x2(a);
   clear_line(a.line, avg_line_elements(a.w));
   for (int64_t r = a.first; r < a.last; ++r) {
     const int64_t od = r / a.h.out, oh = r % a.h.out;
@@ -175,7 +176,7 @@ FASTNN_INLINE void spread_any(const PoolAxis& w, const T* line, T* dx) {
 }
 
 template <class T>
-void rows_backward(const AvgRowsBackward<T>& a) {
+void rows_backward_any(const AvgRowsBackward<T>& a) {
   clear_line(a.line, avg_line_elements(a.w));
   T* const line = a.line + a.w.kernel;
   for (int64_t r = a.first; r < a.last; ++r) {
@@ -189,6 +190,19 @@ void rows_backward(const AvgRowsBackward<T>& a) {
     else
       spread_along<T, 2>(a.w, line, dx);
   }
+}
+
+template <class T>
+void rows_backward(const AvgRowsBackward<T>& a) {
+  if (!is_2x2(a.d, a.h, a.w)) return rows_backward_any(a);
+  for_row_pairs(
+      a, [&](int64_t id, int64_t oh) { backward_2x2_rows(a, id, oh); },
+      [&](int64_t r) {
+        AvgRowsBackward<T> one = a;
+        one.first = r;
+        one.last = r + 1;
+        rows_backward_any(one);
+      });
 }
 
 // ---- Channels-last ---------------------------------------------------------------------------
@@ -215,6 +229,7 @@ FASTNN_INLINE void pixel_block(const AvgPixels<T>& a, const PoolWindow& wd, cons
 
 template <class T>
 void pixels(const AvgPixels<T>& a) {
+  if (is_2x2(a.d, a.h, a.w)) return pixels_2x2(a);
   constexpr int64_t n = kLanes<T>;
   const PoolWindow &wd = a.d.windows[a.od], &wh = a.h.windows[a.oh];
   for (int64_t o = 0; o < a.w.out; ++o) {
@@ -251,6 +266,7 @@ FASTNN_INLINE void pixel_backward_block(const AvgPixelsBackward<T>& a, int64_t i
 
 template <class T>
 void pixels_backward(const AvgPixelsBackward<T>& a) {
+  if (is_2x2(a.d, a.h, a.w)) return pixels_backward_2x2(a);
   constexpr int64_t n = kLanes<T>;
   for (int64_t iw = 0; iw < a.w.in; ++iw) {
     T* dx = a.dx + iw * a.dx_w;

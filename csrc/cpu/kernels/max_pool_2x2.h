@@ -1,46 +1,26 @@
-// The commonest pooling by rows: windows of 2 x 2 at stride 2 without padding, whose elements
-// belong to one window each.
+// Maximum pooling over windows of 2 x 2.
 #pragma once
 
 #include "cpu/kernels/max_pool_running.h"
+#include "cpu/kernels/pool_2x2.h"
 
 namespace fastnn::FASTNN_ISA_NS {
 namespace {
 
-FASTNN_INLINE bool halves(const PoolAxis& a) {
-  return a.kernel == 2 && a.stride == 2 && a.padding == 0 && a.dilation == 1 && a.out == a.in / 2;
-}
-
-FASTNN_INLINE bool is_2x2(const PoolAxis& d, const PoolAxis& h, const PoolAxis& w) {
-  return d.kernel == 1 && d.stride == 1 && d.padding == 0 && halves(h) && halves(w);
-}
-
-// Two vectors of consecutive elements; at a row's end only those in the ranges.
-template <class T>
-struct LanePair {
-  LaneRange<T> low, high;
-};
-
-template <class T>
-FASTNN_INLINE LanePair<T> first_lanes(int64_t count) {
-  return {lanes_between<T>(0, at_most(count, kLanes<T>)),
-          lanes_between<T>(0, clamp_lane(count - kLanes<T>, kLanes<T>))};
+// The winner of each window.
+template <class T, bool kIndex>
+FASTNN_INLINE Running<T, kIndex> best_of(const Quad<T>& x) {
+  Running<T, kIndex> run;
+  run.value = x.at[0];
+  run.place = IntVec<T>{};
+  for (int64_t place = 1; place < 4; ++place) run.see(x.at[place], place);
+  return run;
 }
 
 template <class T, bool kIndex, bool kTail>
 FASTNN_INLINE void forward_2x2_block(const T* top, const T* bottom, const LanePair<T>& inside,
                                      int64_t n, T* y, uint8_t* index) {
-  const auto get = [&](const T* p, const LaneRange<T>& r) __attribute__((always_inline)) {
-    return kTail ? load_range<T>(p, r, T{0}) : load(p);
-  };
-  const Vec<T> a = get(top, inside.low), b = get(top + kLanes<T>, inside.high);
-  const Vec<T> c = get(bottom, inside.low), d = get(bottom + kLanes<T>, inside.high);
-  Running<T, kIndex> run;
-  run.value = even_lanes<T>(a, b);
-  run.place = IntVec<T>{};
-  run.see(odd_lanes<T>(a, b), 1);
-  run.see(even_lanes<T>(c, d), 2);
-  run.see(odd_lanes<T>(c, d), 3);
+  const auto run = best_of<T, kIndex>(load_quad<T, kTail>(top, bottom, inside));
   if constexpr (kTail)
     store_some<T>(y, run.value, n);
   else
@@ -94,11 +74,8 @@ FASTNN_INLINE void backward_2x2_block(Vec<T> g, const uint8_t* index, int64_t n,
                                       T* top, T* bottom) {
   const Vec<T> a = won<T>(g, index, n, 0), b = won<T>(g, index, n, 1);
   const Vec<T> c = won<T>(g, index, n, 2), d = won<T>(g, index, n, 3);
-  store_some<T>(top, zip_low<T>(a, b), at_most(left, kLanes<T>));
-  store_some<T>(bottom, zip_low<T>(c, d), at_most(left, kLanes<T>));
-  if (left <= kLanes<T>) return;
-  store_some<T>(top + kLanes<T>, zip_high<T>(a, b), at_most(left - kLanes<T>, kLanes<T>));
-  store_some<T>(bottom + kLanes<T>, zip_high<T>(c, d), at_most(left - kLanes<T>, kLanes<T>));
+  store_pair<T>(top, a, b, left);
+  store_pair<T>(bottom, c, d, left);
 }
 
 template <class T>
@@ -118,19 +95,45 @@ FASTNN_INLINE void backward_2x2_rows(const MaxRowsBackward<T>& a, int64_t id, in
     top[a.w.in - 1] = bottom[a.w.in - 1] = 0;
 }
 
-// Calls one(r) for each row of dx that is not half of a pair: at the ends of the range and of odd
-// planes.
-template <class T, class F>
-FASTNN_INLINE void rows_backward_2x2(const MaxRowsBackward<T>& a, F one) {
-  for (int64_t r = a.first; r < a.last;) {
-    const int64_t id = r / a.h.in, ih = r % a.h.in;
-    if (ih % 2 == 0 && ih / 2 < a.h.out && r + 1 < a.last) {
-      backward_2x2_rows(a, id, ih / 2);
-      r += 2;
-    } else {
-      one(r++);
-    }
+// ---- Channels-last ---------------------------------------------------------------------------
+
+template <class T, bool kIndex>
+void pixels_2x2(const MaxPixels<T>& a) {
+  const T* top = a.x + a.od * a.x_d + 2 * a.oh * a.x_h;
+  for (int64_t o = 0; o < a.w.out; ++o, top += 2 * a.x_w) {
+    const T* bottom = top + a.x_h;
+    for_channels<T>(a.channels, [&](int64_t c, int64_t n) __attribute__((always_inline)) {
+      const auto get = [&](const T* p)
+                           __attribute__((always_inline)) { return load_channels(p + c, n); };
+      const auto run =
+          best_of<T, kIndex>({{get(top), get(top + a.x_w), get(bottom), get(bottom + a.x_w)}});
+      store_some<T>(a.y + o * a.y_w + c, run.value, n);
+      if constexpr (kIndex) store_bytes<T>(a.index + o * a.index_w + c, run.place, n);
+    });
   }
+}
+
+template <class T>
+FASTNN_INLINE void clear_channels(T* p, int64_t channels) {
+  for_channels<T>(channels, [&](int64_t c, int64_t n) __attribute__((always_inline)) {
+    store_some<T>(p + c, Vec<T>{}, n);
+  });
+}
+
+template <class T>
+void pixels_backward_2x2(const MaxPixelsBackward<T>& a) {
+  const int64_t oh = a.ih / 2, place = a.ih % 2 * 2;
+  const int64_t pairs = oh < a.h.out ? a.w.out : 0;
+  const T* g = a.dy + a.id * a.dy_d + oh * a.dy_h;
+  const uint8_t* index = a.index + a.id * a.index_d + oh * a.index_h;
+  T* dx = a.dx;
+  for (int64_t o = 0; o < pairs; ++o, g += a.dy_w, index += a.index_w, dx += 2 * a.dx_w)
+    for_channels<T>(a.channels, [&](int64_t c, int64_t n) __attribute__((always_inline)) {
+      const Vec<T> here = load_channels(g + c, n);
+      store_some<T>(dx + c, won<T>(here, index + c, n, place), n);
+      store_some<T>(dx + a.dx_w + c, won<T>(here, index + c, n, place + 1), n);
+    });
+  for (int64_t i = 2 * pairs; i < a.w.in; ++i, dx += a.dx_w) clear_channels(dx, a.channels);
 }
 
 }  // namespace

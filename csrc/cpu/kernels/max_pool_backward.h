@@ -189,12 +189,14 @@ void rows_backward_of(const MaxRowsBackward<T>& a) {
 template <class T>
 void rows_backward(const MaxRowsBackward<T>& a) {
   if (is_2x2(a.d, a.h, a.w)) {
-    return rows_backward_2x2(a, [&](int64_t r) {
-      MaxRowsBackward<T> one = a;
-      one.first = r;
-      one.last = r + 1;
-      rows_backward_of<T, 2>(one);
-    });
+    return for_row_pairs(
+        a, [&](int64_t id, int64_t oh) { backward_2x2_rows(a, id, oh); },
+        [&](int64_t r) {
+          MaxRowsBackward<T> one = a;
+          one.first = r;
+          one.last = r + 1;
+          rows_backward_of<T, 2>(one);
+        });
   }
   if (a.w.stride == 1) return rows_backward_of<T, 1>(a);
   if (a.w.stride == 2) return rows_backward_of<T, 2>(a);
@@ -239,6 +241,7 @@ FASTNN_INLINE void pixel_backward_block(const Covering<T>* pixels, int64_t count
 
 template <class T>
 void pixels_backward(const MaxPixelsBackward<T>& a) {
+  if (is_2x2(a.d, a.h, a.w)) return pixels_backward_2x2(a);
   constexpr int64_t n = kLanes<T>;
   Covering<T> rows[kMostTaps], pixels[kMostTaps];
   const int64_t row_count = find_covering(a, a.id, a.ih, rows);

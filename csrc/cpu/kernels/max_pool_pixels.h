@@ -1,7 +1,7 @@
 // Maximum pooling across channels (channels-last).
 #pragma once
 
-#include "cpu/kernels/max_pool_running.h"
+#include "cpu/kernels/max_pool_2x2.h"
 
 namespace fastnn::FASTNN_ISA_NS {
 namespace {
@@ -33,6 +33,7 @@ FASTNN_INLINE void pixel_block(const MaxPixels<T>& a, const PoolWindow* const w[
 
 template <class T, bool kIndex>
 void pixels_indexed(const MaxPixels<T>& a) {
+  if (is_2x2(a.d, a.h, a.w)) return pixels_2x2<T, kIndex>(a);
   constexpr int64_t n = kLanes<T>;
   for (int64_t o = 0; o < a.w.out; ++o) {
     const PoolWindow* const w[3] = {a.d.windows + a.od, a.h.windows + a.oh, a.w.windows + o};
