@@ -26,6 +26,10 @@ __version__: str
 
 class VersionCounter:
     value: int
+    exports: int
+
+class PreparedWeights:
+    bytes: int
 
 class NodeBase:
     backward: Any

@@ -149,17 +149,32 @@ py::object backward_bias(py::handle dy_in, int dims) {
 
 }  // namespace
 
-NewArray conv_new(const ConvParams& p, const TensorView& x, const TensorView& w,
-                  const TensorView& bias) {
+NewArray conv_new(const ConvParams& params, const TensorView& x, const Arg& w,
+                  const TensorView& bias, PreparedWeights* prepared, const TensorObject* weight) {
+  ConvParams p = params;
   const TensorView xb = batched(x, p.dims);
   int64_t out[3];
   conv_output_shape("conv", p, p.padding, xb, w, out);
-  const NewArray y = new_image(x, x.dtype, w.shape[0], out, p.dims);
-  run_op(conv_forward, p, {xb, w, bias, batched(y.view, p.dims)});
+  NewArray y = new_image(x, x.dtype, w.view.shape[0], out, p.dims);
+  const TensorView views[] = {xb, w, bias, batched(y.view, p.dims)};
+  std::shared_ptr<const void> data;
+  if (prepared) {
+    conv_forward.check(p, views);
+    data = prepared->find(p, views, weight, w.keep);
+    p.prepares = true;
+    p.prepared = data.get();
+  }
+  launch_where(conv_forward, p, views, 4);
   return y;
 }
 
 void bind_conv(py::module_& m) {
+  py::class_<PreparedWeights>(m, "PreparedWeights")
+      .def(py::init<>())
+      .def_property_readonly("bytes", &PreparedWeights::bytes)
+      .def("__reduce__", [](py::object self) {  // a copy prepares its own
+        return py::make_tuple(py::type::of(self), py::tuple());
+      });
   m.def("conv_forward", &forward, py::arg("input"), py::arg("weight"), py::arg("bias"),
         py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"),
         py::arg("transposed") = false, py::arg("output_padding") = 0, py::arg("activation") = 0);

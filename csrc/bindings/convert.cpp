@@ -185,6 +185,13 @@ NewArray new_strided(DType dtype, const int64_t* shape, const int64_t* strides, 
 
 }  // namespace
 
+bool owns_memory(py::handle array, Py_ssize_t references) {
+  if (Py_REFCNT(array.ptr()) != references) return false;
+  const auto* a = proxy(array);
+  if (!a->base) return (a->flags & npy_api::NPY_ARRAY_OWNDATA_) != 0;
+  return Py_TYPE(a->base) == types.buffer_type && Py_REFCNT(a->base) == 1;
+}
+
 DType dtype_arg(py::handle dtype, const char* op) {
   if (!npy_api::get().PyArrayDescr_Check_(dtype.ptr()))
     fail(ErrorKind::dtype, op, ": dtype must be a numpy.dtype, got ", type_name(dtype));

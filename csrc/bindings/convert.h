@@ -43,6 +43,10 @@ inline NewArray new_array(DType dtype, std::initializer_list<int64_t> shape) {
 // channels-last).
 NewArray new_array_like(const TensorView& like, DType dtype);
 
+// Whether nobody can reach a NumPy array's memory but through this array, of which there are
+// `references`.
+bool owns_memory(py::handle array, Py_ssize_t references);
+
 // A numpy.dtype that is one of ours, and back.
 DType dtype_arg(py::handle dtype, const char* op);
 py::object dtype_object(DType dtype);

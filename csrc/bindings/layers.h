@@ -1,14 +1,38 @@
 // What layers compute, as new arrays: for bindings that run them without going through Python.
 #pragma once
 
-#include "bindings/convert.h"
+#include <memory>
+
+#include "bindings/tensor.h"
 #include "fastnn/ops/conv.h"
 
 namespace fastnn {
 
-// Convolution of (N, C, spatial...) or (C, spatial...), padded alike on both sides.
-NewArray conv_new(const ConvParams& p, const TensorView& x, const TensorView& w,
-                  const TensorView& bias);
+// A convolution's weight as its kernels want it, kept from call to call. It counts for as long as
+// the weight's tensor has the same array, nothing was written to that, and nobody else can.
+class PreparedWeights {
+ public:
+  // What conv_forward may use for these views, or null. `array` is the weight's, of which the
+  // caller holds one reference.
+  std::shared_ptr<const void> find(const ConvParams& p, const TensorView* views,
+                                   const TensorObject* weight, const py::object& array);
+  int64_t bytes() const;
+
+ private:
+  struct Slot {
+    std::shared_ptr<const void> data;  // others may be using it while it is replaced
+    py::object array;
+    Py_ssize_t version, exports;
+    int64_t groups;
+    size_t bytes;
+  };
+  Slot slots_[kConvLayouts];
+};
+
+// Convolution of (N, C, spatial...) or (C, spatial...), padded alike on both sides. With
+// `prepared`, w is the array of the tensor `weight`.
+NewArray conv_new(const ConvParams& p, const TensorView& x, const Arg& w, const TensorView& bias,
+                  PreparedWeights* prepared = nullptr, const TensorObject* weight = nullptr);
 
 // Pooling over the last `dims` axes; the windows as in Python.
 struct WindowArgs {

@@ -130,21 +130,23 @@ const Kind* plain_kind(PyObject* module, Layer& layer) {
 
 struct Weights {
   Arg weight, bias;
+  const TensorObject* tensor = nullptr;  // the weight's
 
   bool read(const Layer& layer) {
     PyObject* all = layer.get(FASTNN_NAME("_parameters"));
-    return all && PyDict_Check(all) && one(all, FASTNN_NAME("weight"), weight) && weight.view &&
-           one(all, FASTNN_NAME("bias"), bias);
+    return all && PyDict_Check(all) && one(all, FASTNN_NAME("bias"), bias) &&
+           one(all, FASTNN_NAME("weight"), weight) && weight.view;
   }
 
  private:
-  static bool one(PyObject* all, PyObject* name, Arg& out) {
-    PyObject* tensor = PyDict_GetItemWithError(all, name);
-    if (!tensor || tensor == Py_None) return tensor != nullptr;
-    if (!is_tensor(tensor) || wants_grad(tensor)) return false;
-    PyObject* data = as_tensor(tensor)->data;
+  bool one(PyObject* all, PyObject* name, Arg& out) {
+    PyObject* tensor_object = PyDict_GetItemWithError(all, name);
+    if (!tensor_object || tensor_object == Py_None) return tensor_object != nullptr;
+    if (!is_tensor(tensor_object) || wants_grad(tensor_object)) return false;
+    PyObject* data = as_tensor(tensor_object)->data;
     if (!py::detail::npy_api::get().PyArray_Check_(data)) return false;
     out = input_arg(data, "layer", "weight");
+    tensor = as_tensor(tensor_object);
     return true;
   }
 };
@@ -180,7 +182,10 @@ bool run_conv(const Layer& layer, Value& v, Activation activation) {
   if (!w.read(layer) || w.weight.view.ndim != p.dims + 2 ||
       (v.view.ndim != p.dims + 1 && v.view.ndim != p.dims + 2))
     return false;
-  v.set(conv_new(p, v.view, w.weight, w.bias));
+  PyObject* cache = layer.get(FASTNN_NAME("_prepared"));
+  PreparedWeights* prepared =
+      cache && py::isinstance<PreparedWeights>(cache) ? py::cast<PreparedWeights*>(cache) : nullptr;
+  v.set(conv_new(p, v.view, w.weight, w.bias, prepared, w.tensor));
   return true;
 }
 

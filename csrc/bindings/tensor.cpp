@@ -68,7 +68,7 @@ VersionCounter* version_counter(py::handle tensor) {
   if (!t->version) {
     auto* v = PyObject_New(VersionCounter, tensor_types.version);
     if (!v) throw py::error_already_set();
-    v->value = 0;
+    v->value = v->exports = 0;
     t->version = reinterpret_cast<PyObject*>(v);
   }
   return reinterpret_cast<VersionCounter*>(t->version);
@@ -188,8 +188,10 @@ PyType_Slot base_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(&dealloc)},
 PyType_Spec base_spec = {"fastnn._core.TensorBase", sizeof(TensorObject), 0,
                          Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, base_slots};
 
-PyMemberDef version_members[] = {{"value", T_PYSSIZET, offsetof(VersionCounter, value), 0, nullptr},
-                                 {nullptr, 0, 0, 0, nullptr}};
+PyMemberDef version_members[] = {
+    {"value", T_PYSSIZET, offsetof(VersionCounter, value), 0, nullptr},
+    {"exports", T_PYSSIZET, offsetof(VersionCounter, exports), 0, nullptr},
+    {nullptr, 0, 0, 0, nullptr}};
 void version_dealloc(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
   type->tp_free(self);

@@ -9,6 +9,7 @@ namespace fastnn {
 // How often a storage was written in place; shared by a tensor, its views and its detached twins.
 struct VersionCounter {
   PyObject_HEAD Py_ssize_t value;
+  Py_ssize_t exports;  // how often the array was handed out, to be written where nobody counts
 };
 
 struct TensorObject {

@@ -60,6 +60,10 @@ Correlation forward_of(const ConvParams& p, const TensorView* v) {
 struct Path {
   size_t (*workspace)(const Correlation&);
   void (*run)(const Correlation&, void* workspace);
+  // For paths that lay the weight out anew.
+  ConvLayout layout = ConvLayout::plain;
+  size_t (*prepared_bytes)(const Correlation&) = nullptr;
+  void (*prepare)(const Correlation&, void* dst) = nullptr;
 };
 
 Path correlate_path(const Correlation& c) {
@@ -68,8 +72,12 @@ Path correlate_path(const Correlation& c) {
             [](const Correlation& c, void*) { correlate_reference(c); }};
   if (prefers_channels(c)) return {correlate_channels_workspace, correlate_channels};
   if (prefers_planes(c)) return {correlate_planes_workspace, correlate_planes};
-  if (prefers_winograd(c)) return {correlate_winograd_workspace, correlate_winograd};
-  if (prefers_filters(c)) return {correlate_filters_workspace, correlate_filters};
+  if (prefers_winograd(c))
+    return {correlate_winograd_workspace, correlate_winograd, ConvLayout::winograd,
+            prepared_winograd_bytes, prepare_winograd};
+  if (prefers_filters(c))
+    return {correlate_filters_workspace, correlate_filters, ConvLayout::filters,
+            prepared_filters_bytes, prepare_filters};
   if (prefers_direct(c)) return {correlate_direct_workspace, correlate_direct};
   return {correlate_gemm_workspace, correlate_gemm};
 }
@@ -94,6 +102,14 @@ size_t forward_workspace(const ConvParams& p, const TensorView* v) {
 
 void run_forward(const ConvParams& p, const TensorView* v, void* workspace) {
   correlate(forward_of(p, v), workspace);
+}
+
+// The weight alone: neither image is read or written.
+Correlation preparation_of(const ConvParams& p, const TensorView* v) {
+  Correlation c = forward_of(p, v);
+  c.prepares = true;
+  c.prepared = nullptr;
+  return c;
 }
 
 // ---- Backward, input ----
@@ -149,6 +165,18 @@ void run_backward_weight(const ConvParams& p, const TensorView* v, void* workspa
 }
 
 }  // namespace
+
+ConvPreparation conv_preparation(const ConvParams& p, const TensorView* views) {
+  const Correlation c = preparation_of(p, views);
+  const Path path = correlate_path(c);
+  return {path.layout, path.prepare ? path.prepared_bytes(c) : 0};
+}
+
+void conv_prepare(const ConvParams& p, const TensorView* views, void* dst) {
+  const LaunchScope scope;
+  const Correlation c = preparation_of(p, views);
+  correlate_path(c).prepare(c, dst);
+}
 
 const Op<ConvParams> conv_forward{"conv", check_forward, forward_workspace, run_forward};
 const Op<ConvParams> conv_backward_input{"conv_backward_input", check_backward_input,

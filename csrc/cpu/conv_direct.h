@@ -28,11 +28,16 @@ void correlate_weight_planes(const Correlation& c, void* workspace);
 bool prefers_filters(const Correlation& c);
 size_t correlate_filters_workspace(const Correlation& c);
 void correlate_filters(const Correlation& c, void* workspace);
+// Panels of the whole weight, as conv_prepare() writes them.
+size_t prepared_filters_bytes(const Correlation& c);
+void prepare_filters(const Correlation& c, void* dst);
 
 // By Winograd's transforms: 3x3 taps next to each other, many channels and filters.
 bool prefers_winograd(const Correlation& c);
 size_t correlate_winograd_workspace(const Correlation& c);
 void correlate_winograd(const Correlation& c, void* workspace);
+size_t prepared_winograd_bytes(const Correlation& c);
+void prepare_winograd(const Correlation& c, void* dst);
 
 // The gradient of the weight, for kernels of more than one tap.
 bool weight_prefers_direct(const Correlation& c);

@@ -37,7 +37,7 @@ struct FilterPlan {
   int64_t panel_groups, pixel_groups;
   int64_t plane;      // values of one channel
   bool share_weight;  // several tasks need each panel
-  int64_t shared_bytes, offset_bytes, plane_bytes, weight_bytes, sum_bytes, bias_bytes,
+  int64_t all_bytes, shared_bytes, offset_bytes, plane_bytes, weight_bytes, sum_bytes, bias_bytes,
       scratch_each;
 
   explicit FilterPlan(const Correlation& correlation)
@@ -135,9 +135,10 @@ struct FilterPlan {
     if (plane % 32 == 0) plane += 16;  // neighbouring channels fall on different cache sets
     offset_bytes = round_up(block * c.taps() * 8, 64);
     plane_bytes = round_up((block + kernels.lanes) * plane * kElem, 64);
-    share_weight = pixel_groups > 1;
+    share_weight = pixel_groups > 1 || c.prepared;
     const int64_t panel_bytes = c.taps() * panel * kElem;
-    shared_bytes = share_weight ? c.groups * panels * c.in * panel_bytes : 0;
+    all_bytes = c.groups * panels * c.in * panel_bytes;
+    shared_bytes = share_weight && !c.prepared ? all_bytes : 0;
     weight_bytes = share_weight ? 0 : block * panel_bytes;
     sum_bytes = most * images * rows * c.axis[2].out * panel * kElem;
     bias_bytes = most * panel * kElem;
@@ -151,6 +152,16 @@ class FilterRun {
       : p_(plan), c_(plan.c), offset_(static_cast<int64_t*>(workspace)) {
     shared_ = static_cast<char*>(workspace) + p_.offset_bytes;
     scratch_ = shared_ + p_.shared_bytes;
+    if (c_.prepared) shared_ = static_cast<char*>(const_cast<void*>(c_.prepared));
+  }
+
+  // All panels, to `dst`.
+  void pack_all(void* dst) {
+    shared_ = static_cast<char*>(dst);
+    parallel_for(c_.groups * p_.panels * p_.blocks, [&](int64_t i, int) {
+      const int64_t group = i / p_.blocks / p_.panels, j = i / p_.blocks % p_.panels;
+      pack_weight(group, j, i % p_.blocks, shared_weight(group, j, i % p_.blocks));
+    });
   }
 
   void all() {
@@ -158,11 +169,7 @@ class FilterRun {
     for (int64_t i = 0; i < p_.block; ++i)
       for (int64_t y = 0; y < c_.axis[1].taps; ++y)
         for (int64_t x = 0; x < c_.axis[2].taps; ++x) *offset++ = p_.tap(i, y, x);
-    if (p_.share_weight)
-      parallel_for(c_.groups * p_.panels * p_.blocks, [&](int64_t i, int) {
-        const int64_t group = i / p_.blocks / p_.panels, j = i / p_.blocks % p_.panels;
-        pack_weight(group, j, i % p_.blocks, shared_weight(group, j, i % p_.blocks));
-      });
+    if (p_.share_weight && !c_.prepared) pack_all(shared_);
     parallel_for(p_.tasks(), [&](int64_t i, int worker) {
       Task t;
       const int64_t filters = i % p_.panel_groups, group = i / p_.panel_groups / p_.pixel_groups;
@@ -213,9 +220,10 @@ class FilterRun {
   }
 
   int64_t channels(int64_t block) const { return std::min(p_.block, c_.in - block * p_.block); }
+  // A panel holds its channels one after the other, however they are cut into blocks.
   char* shared_weight(int64_t group, int64_t j, int64_t block) const {
-    return shared_ + ((group * p_.panels + j) * c_.in + block * p_.block) * c_.taps() * p_.panel *
-                         FilterPlan::kElem;
+    const int64_t before = (group * p_.panels + j) * c_.in * p_.panel;
+    return shared_ + (before + block * p_.block * lanes(j)) * c_.taps() * FilterPlan::kElem;
   }
   char* sums(const Task& t, int64_t j) const {
     return t.sum + (j - t.panel0) * t.pixels(c_) * p_.panel * FilterPlan::kElem;
@@ -312,6 +320,15 @@ bool prefers_filters(const Correlation& c) {
 size_t correlate_filters_workspace(const Correlation& c) {
   const FilterPlan p(c);
   return static_cast<size_t>(p.offset_bytes + p.shared_bytes + p.scratch_each * max_workers());
+}
+
+size_t prepared_filters_bytes(const Correlation& c) {
+  return static_cast<size_t>(FilterPlan(c).all_bytes);
+}
+
+void prepare_filters(const Correlation& c, void* dst) {
+  const FilterPlan plan(c);
+  FilterRun(plan, nullptr).pack_all(dst);
 }
 
 void correlate_filters(const Correlation& c, void* workspace) {

@@ -59,6 +59,8 @@ Correlation make_correlation(const ConvParams& p, const TensorView& x, const Ten
   c.weight = weight_view(w, p.dims, true, p.groups);
   c.bias = bias;
   c.activation = p.activation;
+  c.prepares = p.prepares;
+  c.prepared = p.prepared;
   return c;
 }
 

@@ -33,6 +33,8 @@ struct Correlation {
   ConvWeightView weight;
   TensorView bias;
   Activation activation = Activation::none;
+  bool prepares = false;  // see ConvParams
+  const void* prepared = nullptr;
 
   int64_t pixels() const { return axis[0].out * axis[1].out * axis[2].out; }
   int64_t taps() const { return axis[0].taps * axis[1].taps * axis[2].taps; }

@@ -26,6 +26,7 @@ constexpr int64_t kPoints = kWinogradPoints, kElem = 4;
 constexpr int64_t kTiles = 128, kLeastTiles = 48;  // of a task
 constexpr int64_t kTasks = 12;                     // at least, where the shape allows it
 constexpr int64_t kWorthIt = 49;                   // tiles: the filters must be transformed first
+constexpr int64_t kWorthItPrepared = 12;           // tiles, where they were
 constexpr int64_t kPad = 16;  // values between points, which fall on different cache sets
 
 struct WinogradPlan {
@@ -44,7 +45,7 @@ struct WinogradPlan {
   int64_t tiles;         // of a channel at a point, with room for a vector behind the last
   int64_t image_point;   // values of a group of tiles at a point
   int64_t image_bytes, filter_bytes;  // transformed: a group of tiles, a panel
-  int64_t offset_bytes, shared_filters, shared_image;
+  int64_t offset_bytes, all_filters, shared_filters, shared_image;
   int64_t plane_bytes, packed_bytes, product_bytes, sum_bytes, scratch_each;
 
   explicit WinogradPlan(const Correlation& correlation)
@@ -81,7 +82,7 @@ struct WinogradPlan {
     cut_tiles(kTiles);
     if (tasks() < kTasks && panels < kTasks) cut_tiles(kLeastTiles);
     if (tasks() < kTasks) panel_groups = std::min(panels, ceil_div(kTasks, tasks()));
-    share_filters = tile_groups > 1;
+    share_filters = tile_groups > 1 || c.prepared;
     share_image = panel_groups > 1;
   }
   void cut_tiles(int64_t limit) {
@@ -107,7 +108,8 @@ struct WinogradPlan {
     together = std::clamp<int64_t>(cache_sizes().l2 / 2 / product_bytes, 1, most);
     together = ceil_div(most, ceil_div(most, together));
     offset_bytes = round_up(block * 8, 64);
-    shared_filters = share_filters ? c.groups * panels * filter_bytes : 0;
+    all_filters = c.groups * panels * filter_bytes;
+    shared_filters = share_filters && !c.prepared ? all_filters : 0;
     shared_image = share_image ? c.groups * tile_groups * image_bytes : 0;
     plane_bytes = round_up(plane * kElem, 64);
     packed_bytes = round_up(block * 9 * panel * kElem, 64);
@@ -126,17 +128,23 @@ class WinogradRun {
     filters_ = static_cast<char*>(workspace) + p_.offset_bytes;
     image_ = filters_ + p_.shared_filters;
     scratch_ = image_ + p_.shared_image;
+    if (c_.prepared) filters_ = static_cast<char*>(const_cast<void*>(c_.prepared));
+  }
+
+  // All filters, to `dst`.
+  void transform_all_filters(void* dst) {
+    filters_ = static_cast<char*>(dst);
+    parallel_for(c_.groups * p_.panels * p_.blocks, [&](int64_t i, int worker) {
+      const int64_t panel = i / p_.blocks;
+      transform_filters(panel / p_.panels, panel % p_.panels, i % p_.blocks, scratch(worker),
+                        filters_ + panel * p_.filter_bytes);
+    });
   }
 
   // Whether all results are finite.
   bool all() {
     for (int64_t i = 0; i < p_.block; ++i) offset_[i] = i * p_.tiles;
-    if (p_.share_filters)
-      parallel_for(c_.groups * p_.panels * p_.blocks, [&](int64_t i, int worker) {
-        const int64_t panel = i / p_.blocks;
-        transform_filters(panel / p_.panels, panel % p_.panels, i % p_.blocks, scratch(worker),
-                          filters_ + panel * p_.filter_bytes);
-      });
+    if (p_.share_filters && !c_.prepared) transform_all_filters(filters_);
     if (p_.share_image)
       parallel_for(c_.groups * p_.tile_groups * p_.blocks, [&](int64_t i, int worker) {
         const int64_t tiles = i / p_.blocks;
@@ -295,24 +303,50 @@ class WinogradRun {
 
 }  // namespace
 
+// Transformed filters take 16 / 9 of the room: few tiles are worth that in the cache only.
+static int64_t least_tiles(const Correlation& c) {
+  const bool near = c.groups * c.in * c.out * kPoints * kElem <= cache_sizes().l2 / 2;
+  return c.prepares && near ? kWorthItPrepared : kWorthIt;
+}
+
 bool prefers_winograd(const Correlation& c) {
   const ConvAxis &y = c.axis[1], &x = c.axis[2];
   return two_axes(c) && c.dtype == DType::f32 && y.taps == 3 && x.taps == 3 && y.step == 1 &&
          x.step == 1 && std::abs(y.tap_step) == 1 && std::abs(x.tap_step) == 1 &&
          c.image.axis[2] == 1 && c.in >= 32 && c.out >= 32 &&
-         c.batch * ceil_div(y.out, 2) * ceil_div(x.out, 2) >= kWorthIt;
+         c.batch * ceil_div(y.out, 2) * ceil_div(x.out, 2) >= least_tiles(c);
 }
+
+namespace {
+
+// As the formula takes it: filters prepared for Winograd are none for it.
+Correlation unprepared(Correlation c) {
+  c.prepared = nullptr;
+  return c;
+}
+
+}  // namespace
 
 size_t correlate_winograd_workspace(const Correlation& c) {
   const WinogradPlan p(c);
   const auto bytes = static_cast<size_t>(p.offset_bytes + p.shared_filters + p.shared_image +
                                          p.scratch_each * max_workers());
-  return std::max(bytes, correlate_filters_workspace(c));
+  return std::max(bytes, correlate_filters_workspace(unprepared(c)));
 }
 
 void correlate_winograd(const Correlation& c, void* workspace) {
   const WinogradPlan plan(c);
-  if (!WinogradRun(plan, workspace).all()) correlate_filters(c, workspace);
+  if (!WinogradRun(plan, workspace).all()) correlate_filters(unprepared(c), workspace);
+}
+
+size_t prepared_winograd_bytes(const Correlation& c) {
+  return static_cast<size_t>(WinogradPlan(c).all_filters);
+}
+
+void prepare_winograd(const Correlation& c, void* dst) {
+  const WinogradPlan plan(c);
+  const Workspace scratch(correlate_winograd_workspace(c));
+  WinogradRun(plan, scratch.data()).transform_all_filters(dst);
 }
 
 }  // namespace fastnn

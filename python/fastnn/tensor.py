@@ -179,6 +179,7 @@ class Tensor(TensorBase):
                 f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the "
                 "tensor to host memory first."
             )
+        self._counter.exports += 1
         return self._data
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -187,6 +188,7 @@ class Tensor(TensorBase):
     def __dlpack__(self, **kwargs: Any) -> Any:
         if self.requires_grad:
             raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+        self._counter.exports += 1
         return self._data.__dlpack__(**kwargs)
 
     def __dlpack_device__(self) -> Any:

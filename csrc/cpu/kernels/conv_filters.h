@@ -10,6 +10,9 @@ namespace fastnn::FASTNN_ISA_NS {
 
 // ---- Sums ----
 
+// Weights come from far away where they are laid out once for many calls.
+constexpr int kWeightsAhead = 32;
+
 template <class T, int S, int NV, int G, int R>
 static void filter_tile(const ConvFilterTile& t) {
   constexpr int L = kLanes<T>;
@@ -21,7 +24,10 @@ static void filter_tile(const ConvFilterTile& t) {
   for (; offset < end; ++offset, w += NV * L) {
     const T* at = x + *offset;
     Vec<T> v[NV];
-    FASTNN_UNROLL for (int j = 0; j < NV; ++j) v[j] = load(w + j * L);
+    FASTNN_UNROLL for (int j = 0; j < NV; ++j) {
+      v[j] = load(w + j * L);
+      __builtin_prefetch(w + kWeightsAhead * NV * L + j * L);
+    }
     FASTNN_UNROLL for (int g = 0; g < G; ++g) {
       FASTNN_UNROLL for (int r = 0; r < R; ++r) {
         const Vec<T> pixel = splat(at[r * S]);

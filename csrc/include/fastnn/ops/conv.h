@@ -31,6 +31,10 @@ struct ConvParams {
   int64_t dilation[3] = {1, 1, 1};
   int64_t groups = 1;
   Activation activation = Activation::none;  // of the written image; none for weight gradients
+  // conv_forward only: the weight is used again and again, so the path is chosen as if it cost
+  // nothing to lay it out; and what conv_prepare() wrote, or null (the same results, later).
+  bool prepares = false;
+  const void* prepared = nullptr;
 };
 
 // The sizes of y, or (transposed) of dx = conv_transpose(dy), written to out[0 .. dims). They check
@@ -43,6 +47,18 @@ void conv_transpose_output_shape(const char* op, const ConvParams& p, const int6
 
 // Views: x, w, bias (O,) or null, y.
 extern const Op<ConvParams> conv_forward;
+
+// How the path that conv_forward takes for these views wants the weight, with `prepares` set; the
+// layout is a function of the weight's shape.
+enum class ConvLayout { plain, filters, winograd };
+constexpr int kConvLayouts = 3;
+struct ConvPreparation {
+  ConvLayout layout = ConvLayout::plain;  // as it is: nothing to prepare
+  size_t bytes = 0;
+};
+ConvPreparation conv_preparation(const ConvParams& p, const TensorView* views);
+// Writes `bytes` to dst (64-byte aligned), of a weight of any strides.
+void conv_prepare(const ConvParams& p, const TensorView* views, void* dst);
 // Views: dy (shaped like y), w, bias (C,) or null, dx (shaped like x). Writes all of dx.
 extern const Op<ConvParams> conv_backward_input;
 // Views: x, dy, dw (shaped like w). Writes all of dw.

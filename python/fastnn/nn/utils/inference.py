@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from ..._core import PreparedWeights
 from ...autograd.node import wants_grad
 from ...ops._util import require_tensor
 from ...ops.conv import conv_activated
@@ -69,11 +70,17 @@ def fuse_for_inference(model: Module) -> Any:
     positions stay. Modules with hooks, and all that other modules' forward() puts together, stay as they
     are. The outputs are those of `model.eval()` but for rounding, if nobody takes outputs from the
     middle of a Sequential.
+
+    Convolutions of a Sequential keep a second copy of their weights, laid out for their kernels at the
+    first call and again once the weights were changed.
     """
     fused = copy.deepcopy(model).eval().requires_grad_(False)
     for module in list(fused.modules()):
         if isinstance(module, Sequential) and type(module).forward is Sequential.forward:
             _fuse(module)
+    for module in fused.modules():
+        if type(module) in _CONVOLUTIONS:
+            module.__dict__["_prepared"] = PreparedWeights()
     return fused.eval()  # the new modules too
 
 

@@ -1,0 +1,34 @@
+// See PreparedWeights in layers.h.
+#include "bindings/layers.h"
+
+namespace fastnn {
+
+std::shared_ptr<const void> PreparedWeights::find(const ConvParams& p, const TensorView* views,
+                                                  const TensorObject* weight,
+                                                  const py::object& array) {
+  const ConvPreparation wanted = conv_preparation(p, views);
+  if (wanted.layout == ConvLayout::plain) return nullptr;
+  Py_ssize_t references = 2;  // the tensor's and the caller's
+  for (const Slot& slot : slots_) references += slot.array.is(array);
+  if (!owns_memory(array, references)) return nullptr;
+  const auto* counter = reinterpret_cast<const VersionCounter*>(weight->version);
+  const Py_ssize_t version = counter ? counter->value : 0, exports = counter ? counter->exports : 0;
+  Slot& slot = slots_[static_cast<int>(wanted.layout)];
+  if (slot.array.is(array) && slot.version == version && slot.exports == exports &&
+      slot.groups == p.groups && slot.bytes == wanted.bytes)
+    return slot.data;
+  slot = Slot{};
+  const std::shared_ptr<void> data(pool_alloc(wanted.bytes), pool_free);
+  conv_prepare(p, views, data.get());
+  slot = {data, array, version, exports, p.groups, wanted.bytes};
+  return data;
+}
+
+int64_t PreparedWeights::bytes() const {
+  int64_t sum = 0;
+  for (const Slot& slot : slots_)
+    if (slot.data) sum += static_cast<int64_t>(slot.bytes);
+  return sum;
+}
+
+}  // namespace fastnn
