@@ -72,6 +72,9 @@ Path correlate_path(const Correlation& c) {
             [](const Correlation& c, void*) { correlate_reference(c); }};
   if (prefers_channels(c)) return {correlate_channels_workspace, correlate_channels};
   if (prefers_planes(c)) return {correlate_planes_workspace, correlate_planes};
+  if (prefers_pointwise(c))
+    return {correlate_pointwise_workspace, correlate_pointwise, ConvLayout::filters,
+            prepared_pointwise_bytes, prepare_pointwise};
   if (prefers_winograd(c))
     return {correlate_winograd_workspace, correlate_winograd, ConvLayout::winograd,
             prepared_winograd_bytes, prepare_winograd};

@@ -32,6 +32,13 @@ void correlate_filters(const Correlation& c, void* workspace);
 size_t prepared_filters_bytes(const Correlation& c);
 void prepare_filters(const Correlation& c, void* dst);
 
+// One tap, the weight laid out before.
+bool prefers_pointwise(const Correlation& c);
+size_t correlate_pointwise_workspace(const Correlation& c);
+void correlate_pointwise(const Correlation& c, void* workspace);
+size_t prepared_pointwise_bytes(const Correlation& c);
+void prepare_pointwise(const Correlation& c, void* dst);
+
 // By Winograd's transforms: 3x3 taps next to each other, many channels and filters.
 bool prefers_winograd(const Correlation& c);
 size_t correlate_winograd_workspace(const Correlation& c);

@@ -21,10 +21,17 @@ CONVOLUTIONS = {
     "filters, 5x3": (48, 102, (5, 3), 1, (2, 1), 1, 3, (1, 48, 7, 7)),
     "filters, dilation": (48, 40, 3, 1, 2, 2, 1, (3, 48, 14, 14)),
     "filters, large": (8, 40, 3, 1, 1, 1, 1, (1, 8, 60, 70)),
+    "pointwise": (100, 50, 1, 1, 0, 1, 1, (2, 100, 9, 7)),
+    "pointwise, blocks": (400, 33, 1, 1, 0, 1, 1, (1, 400, 14, 14)),
+    "pointwise, groups": (192, 70, 1, 1, 0, 1, 2, (1, 192, 7, 7)),
+    "pointwise, stride": (48, 70, 1, 2, 0, 1, 1, (1, 48, 31, 28)),
+    "pointwise, few columns": (40, 64, 1, 2, 0, 1, 1, (2, 40, 15, 5)),
+    "pointwise, long rows": (32, 40, 1, 2, 0, 1, 1, (1, 32, 5, 501)),
+    "pointwise, few pixels": (120, 40, 1, 1, 0, 1, 1, (3, 120, 2, 2)),
     "as it lies": (24, 40, 1, 1, 0, 1, 1, (2, 24, 9, 7)),
     "depthwise": (32, 32, 3, 1, 1, 1, 32, (1, 32, 9, 20)),
 }  # fmt: skip
-LAID_OUT = [name for name in CONVOLUTIONS if name.startswith(("winograd", "filters"))]
+LAID_OUT = [name for name in CONVOLUTIONS if name.startswith(("winograd", "filters", "pointwise"))]
 TWO_LAYOUTS = (64, 64, 3, 1, 1, 1, 1)
 
 
@@ -129,7 +136,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("name", ["winograd", "filters, stride"])
+@pytest.mark.parametrize("name", ["winograd", "filters, stride", "pointwise"])
 def test_changes_are_seen(name, change):
     model, x = layer_and_image(name)
     before = check(model, x)
