@@ -109,20 +109,12 @@ class Run {
   }
 
   void run_tasks_of_pass() {
-    const int64_t rows = ceil_div(p_.m, plan_.mb), columns = ceil_div(columns_.size(), plan_.nb);
-    const int64_t tasks = batch_.size() * plan_.segments * rows * columns;
-    parallel_for(tasks, [&](int64_t task, int worker) {
-      // Neighbours share columns, hence the packed block of B in a core's cache.
-      const int64_t i = task % rows, j = task / rows % columns, outer = task / rows / columns;
-      Task t;
+    const int64_t tasks = batch_.size() * plan_.segments * task_rows() * task_columns();
+    parallel_for(tasks, [&](int64_t number, int worker) {
+      Task t = task_at(number);
       t.scratch = space_ + plan_.scratch + worker * plan_.scratch_each;
-      t.rows = {i * plan_.mb, std::min(p_.m, (i + 1) * plan_.mb)};
-      t.columns = {columns_.begin + j * plan_.nb,
-                   std::min(columns_.end, columns_.begin + (j + 1) * plan_.nb)};
-      t.batch = batch_.begin + outer / plan_.segments;
-      t.segment = outer % plan_.segments;
-      t.at = pointers(t.batch);
       if (plan_.vector) return run_vector(t);
+      t.next = number + max_workers() < tasks ? number + max_workers() : -1;
       f_.enter();
       run_task(t);
       f_.leave();
@@ -135,22 +127,44 @@ class Run {
     char* scratch;
     Range rows, columns, k;
     int64_t batch, segment;
+    int64_t next;  // the task that this worker will probably run next, or -1
     GemmPointers at;
     const void* bias_m;
     const void* bias_n;
     bool first, last;  // k-block of the sum
   };
 
-  void run_task(Task& t) const {
+  int64_t task_rows() const { return ceil_div(p_.m, plan_.mb); }
+  int64_t task_columns() const { return ceil_div(columns_.size(), plan_.nb); }
+
+  // Neighbours share columns, hence the packed block of B in a core's cache.
+  Task task_at(int64_t number) const {
+    const int64_t rows = task_rows(), columns = task_columns();
+    const int64_t i = number % rows, j = number / rows % columns, outer = number / rows / columns;
+    Task t;
+    t.rows = {i * plan_.mb, std::min(p_.m, (i + 1) * plan_.mb)};
+    t.columns = {columns_.begin + j * plan_.nb,
+                 std::min(columns_.end, columns_.begin + (j + 1) * plan_.nb)};
+    t.batch = batch_.begin + outer / plan_.segments;
+    t.segment = outer % plan_.segments;
+    t.at = pointers(t.batch);
+    return t;
+  }
+
+  // The part of K that a task sums up.
+  Range depth(const Task& t) const {
     const int64_t begin = t.segment * plan_.seg_k;
-    const Range whole =
-        plan_.segments == 1 ? span_ : Range{begin, std::min(p_.k, begin + plan_.seg_k)};
+    return plan_.segments == 1 ? span_ : Range{begin, std::min(p_.k, begin + plan_.seg_k)};
+  }
+
+  void run_task(Task& t) const {
+    const Range whole = depth(t);
     t.bias_m = t.bias_n = nullptr;
     if (plan_.segments == 1) fetch_bias(t);
     const int64_t blocks = whole.size() == 0 ? 1 : ceil_div(whole.size(), plan_.kc);
     for (int64_t block = 0; block < blocks; ++block) {
       t.k = k_block(whole, block);
-      t.first = t.k.begin == begin;
+      t.first = t.k.begin == (plan_.segments == 1 ? 0 : whole.begin);
       t.last = plan_.segments == 1 ? t.k.end == p_.k : block == blocks - 1;
       if (plan_.b == GemmMode::own) pack_own_b(t);
       run_block(t, block);
@@ -174,6 +188,8 @@ class Run {
     const bool packed = plan_.a != GemmMode::direct && plan_.b != GemmMode::direct;
     const auto kernel = packed ? f_.packed : f_.direct;
     const Walk walk = walk_of_block(t, block);
+    const Ahead next = packed ? ahead_of_block(t, block) : Ahead{};
+    int64_t number = 0;  // of the tile
     for (int64_t i = t.rows.begin; i < t.rows.end; i += f_.mr) {
       tile.m = static_cast<int>(std::min<int64_t>(f_.mr, t.rows.end - i));
       set_a(t, block, i, tile);
@@ -187,6 +203,7 @@ class Run {
         tile.c = c;
         tile.src = c;
         tile.bias_n = bias_n;
+        if (next.base) next.aim(tile, number++);
         if (plan_.staged && plan_.segments == 1)
           staged_tile(t, tile, kernel, i, j);
         else
@@ -210,8 +227,8 @@ class Run {
     tile.b_k = plan_.b == GemmMode::direct ? p_.b.k_stride : f_.nr;
     tile.c_row = tile.src_row = plan_.segments > 1 ? p_.n : plan_.staged ? f_.nr : p_.c.row;
     if (plan_.a == GemmMode::shared)
-      tile.ahead_step =
-          64 * ceil_div(ahead_lines(t), std::max<int64_t>(1, tile.k / GemmTile::kAheadStep));
+      tile.ahead_step = 128 * ceil_div(ceil_div(ahead_lines(t), 2),
+                                       std::max<int64_t>(1, tile.k / GemmTile::kAheadStep));
     return tile;
   }
 
@@ -250,6 +267,37 @@ class Run {
     }
     if (plan_.a == GemmMode::shared) w.ahead = ahead_lines(t) * 64;
     return w;
+  }
+
+  // Memory that is packed next: `runs` of `pairs` of lines, `stride` bytes apart. Caches further
+  // away than the second answer slowly, and packing can only wait for them: tiles ask before.
+  struct Ahead {
+    const char* base;
+    int64_t runs, pairs, stride;
+
+    void aim(GemmTile& tile, int64_t number) const {
+      const int64_t cell = number * (tile.k / GemmTile::kAheadStep);
+      const bool more = cell < runs * pairs;
+      tile.ahead = more ? base + cell % runs * stride + cell / runs * 128 : base;
+      tile.ahead_step = more ? stride : 0;
+    }
+  };
+
+  Ahead ahead_of_block(const Task& t, int64_t block) const {
+    if (plan_.b != GemmMode::own || p_.b.pack) return {};
+    const Range whole = depth(t);
+    if (t.k.end < whole.end) return source_of_b(t, k_block(whole, block + 1));
+    if (t.next < 0) return {};
+    const Task next = task_at(t.next);
+    return source_of_b(next, k_block(depth(next), 0));
+  }
+
+  Ahead source_of_b(const Task& t, Range k) const {
+    const int64_t lane = p_.b.lane_stride, row = p_.b.k_stride, columns = t.columns.size();
+    const char* base = offset(t.at.b, t.columns.begin * lane + k.begin * row, in_size_);
+    if (lane == 1) return {base, k.size(), ceil_div(columns * in_size_, 128), row * in_size_};
+    if (row == 1) return {base, columns, ceil_div(k.size() * in_size_, 128), lane * in_size_};
+    return {};
   }
 
   // While the tiles of a row are summed, they fetch the next panel of A, each its share.

@@ -74,10 +74,12 @@ void choose_modes(const GemmProblem& p, GemmPlan& plan) {
 
   const bool runs = p.a.k_stride == 1 || p.a.lane_stride == 1 || p.m == 1;  // not a line per value
   const bool a_direct = in_memory(p.a, p.dtype) && runs && !collides(p.a.lane_stride * plan.elem);
-  const bool a_near = p.m * p.k * plan.elem <= l2 / 3;
+  // Read again by many tasks, packing it pays all the same.
+  const bool often = p.batch * p.n >= 1024 && plan.segments == 1 && (p.batch == 1 || p.a_same);
+  const bool a_near = p.m * p.k * plan.elem <= l2 / 3 && !often;
   if (a_direct && (row_panels <= 4 || column_panels <= 4 || a_near || small))
     plan.a = GemmMode::direct;
-  else if (p.share == GemmShare::a && plan.segments == 1)
+  else if ((p.share == GemmShare::a || often) && plan.segments == 1)
     plan.a = GemmMode::shared;
   else
     plan.a = GemmMode::own;
@@ -230,10 +232,13 @@ bool gemm_wants_swap(const GemmProblem& p) {
   if (is_vector_by_matrix(p, p.n, p.b, p.a)) return true;
   // The register tile writes rows of adjacent columns.
   if (p.c.col != 1 && p.n != 1 && (p.c.row == 1 || p.m == 1)) return true;
+  if (!in_memory(p.a, p.dtype) || !in_memory(p.b, p.dtype) || p.k < 32) return false;
   // Few rows times a transposed matrix (a layer's weight): the large operand is then read where it
   // is, not packed, and the tiles are turned as they are written.
-  return in_memory(p.a, p.dtype) && in_memory(p.b, p.dtype) && p.b.k_stride == 1 &&
-         p.b.lane_stride != 1 && p.m <= 96 && 2 * p.m <= p.n && p.k >= 32;
+  if (p.b.k_stride == 1 && p.b.lane_stride != 1 && p.m <= 96 && 2 * p.m <= p.n) return true;
+  // A large transposed matrix times few columns: as B, its rows are read in longer runs.
+  return p.a.lane_stride == 1 && p.a.k_stride != 1 && p.n <= 256 && 2 * p.n <= p.m &&
+         p.m * p.k * static_cast<int64_t>(size_of(p.dtype)) > cache_sizes().l2 / 4;
 }
 
 GemmPlan make_gemm_plan(const GemmProblem& p) {

@@ -124,6 +124,7 @@ static void packed_tile(const GemmTile& t) {
 #pragma GCC unroll 1
   for (; k >= kStep; k -= kStep) {
     __builtin_prefetch(ahead, 0, 2);
+    __builtin_prefetch(ahead + 64, 0, 2);
     ahead += t.ahead_step;
     FASTNN_UNROLL for (int j = 0; j < NV; ++j) __builtin_prefetch(c + j * kLanes<T>, 1);
     c += --rows_left > 0 ? t.c_row : 0;
