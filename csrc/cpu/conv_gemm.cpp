@@ -222,6 +222,20 @@ struct WeightProduct {
                           {g.dst, g.panel, g.width, g.lane0, g.k0, g.k_count, 0});
     };
     p.a.context = p.b.context = this;
+    if (is_pointwise(c) && pixel_stride(c, c.image) == 1) {
+      p.b.lane_stride = c.image.c;
+      p.b.source = [](const void* context, int64_t lane, int64_t k) {
+        const auto& self = *static_cast<const WeightProduct*>(context);
+        return self.where(self.c.image, lane, k);
+      };
+    }
+    if (pixel_stride(c, c.result) == 1) {
+      p.a.lane_stride = c.result.c;
+      p.a.source = [](const void* context, int64_t lane, int64_t k) {
+        const auto& self = *static_cast<const WeightProduct*>(context);
+        return self.where(self.c.result, lane, k);
+      };
+    }
     p.locate = [](const void* context, int64_t tap, GemmPointers& at) {
       const Correlation& c = static_cast<const WeightProduct*>(context)->c;
       const int64_t x = tap % c.axis[2].taps, rest = tap / c.axis[2].taps;
@@ -230,6 +244,11 @@ struct WeightProduct {
       at.c = static_cast<char*>(at.c) + offset * c.elem();
     };
     p.locate_context = this;
+  }
+  // Pixel k, numbered through the batch, of a channel.
+  const void* where(const ConvImageView& v, int64_t channel, int64_t k) const {
+    const int64_t pixels = c.pixels();
+    return v.data + (k / pixels * v.n + channel * v.c + k % pixels) * c.elem();
   }
   WeightProduct(const WeightProduct&) = delete;
 };

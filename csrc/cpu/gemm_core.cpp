@@ -203,7 +203,7 @@ class Run {
         tile.c = c;
         tile.src = c;
         tile.bias_n = bias_n;
-        if (next.base) next.aim(tile, number++);
+        if (next.any()) next.aim(tile, number++);
         if (plan_.staged && plan_.segments == 1)
           staged_tile(t, tile, kernel, i, j);
         else
@@ -269,34 +269,57 @@ class Run {
     return w;
   }
 
-  // Memory that is packed next: `runs` of `pairs` of lines, `stride` bytes apart. Caches further
-  // away than the second answer slowly, and packing can only wait for them: tiles ask before.
+  // Memory that is packed next: `runs` of `pieces` of kAheadBytes, `stride` bytes apart.
+  struct Source {
+    const char* base = nullptr;
+    int64_t runs = 0, pieces = 0, stride = 0;
+    int64_t cells() const { return runs * pieces; }
+  };
+
+  // Caches further away than the second answer slowly, and packing can only wait for them: tiles
+  // ask before, each in its turn for as many cells as it has steps.
   struct Ahead {
-    const char* base;
-    int64_t runs, pairs, stride;
+    Source b, a;
+    bool any() const { return b.base || a.base; }
 
     void aim(GemmTile& tile, int64_t number) const {
-      const int64_t cell = number * (tile.k / GemmTile::kAheadStep);
-      const bool more = cell < runs * pairs;
-      tile.ahead = more ? base + cell % runs * stride + cell / runs * 128 : base;
-      tile.ahead_step = more ? stride : 0;
+      int64_t cell = number * (tile.k / GemmTile::kAheadStep);
+      const Source& s = cell < b.cells() ? b : a;
+      if (cell >= b.cells()) cell -= b.cells();
+      const bool more = cell < s.cells();
+      tile.ahead =
+          more ? s.base + cell % s.runs * s.stride + cell / s.runs * GemmTile::kAheadBytes : tile.a;
+      tile.ahead_step = more ? s.stride : 0;
     }
   };
 
   Ahead ahead_of_block(const Task& t, int64_t block) const {
-    if (plan_.b != GemmMode::own || p_.b.pack) return {};
     const Range whole = depth(t);
-    if (t.k.end < whole.end) return source_of_b(t, k_block(whole, block + 1));
+    if (t.k.end < whole.end) return sources(t, k_block(whole, block + 1));
     if (t.next < 0) return {};
     const Task next = task_at(t.next);
-    return source_of_b(next, k_block(depth(next), 0));
+    return sources(next, k_block(depth(next), 0));
   }
 
-  Ahead source_of_b(const Task& t, Range k) const {
-    const int64_t lane = p_.b.lane_stride, row = p_.b.k_stride, columns = t.columns.size();
-    const char* base = offset(t.at.b, t.columns.begin * lane + k.begin * row, in_size_);
-    if (lane == 1) return {base, k.size(), ceil_div(columns * in_size_, 128), row * in_size_};
-    if (row == 1) return {base, columns, ceil_div(k.size() * in_size_, 128), lane * in_size_};
+  Ahead sources(const Task& t, Range k) const {
+    Ahead ahead;
+    if (plan_.b == GemmMode::own) ahead.b = source_of(p_.b, t.at.b, t.columns, k);
+    if (plan_.a == GemmMode::own) ahead.a = source_of(p_.a, t.at.a, t.rows, k);
+    return ahead;
+  }
+
+  Source source_of(const GemmOperand& x, const void* data, Range lanes, Range k) const {
+    const int64_t lane = x.lane_stride * in_size_, row = x.k_stride * in_size_;
+    const int64_t k_pieces = ceil_div(k.size() * in_size_, GemmTile::kAheadBytes);
+    if (x.source) {
+      const auto* base = static_cast<const char*>(x.source(x.context, lanes.begin, k.begin));
+      return {base, lanes.size(), k_pieces, lane};
+    }
+    if (x.pack) return {};
+    const char* base = static_cast<const char*>(data) + lanes.begin * lane + k.begin * row;
+    if (x.lane_stride == 1)
+      return {base, k.size(), ceil_div(lanes.size() * in_size_, GemmTile::kAheadBytes), row};
+    if (x.k_stride == 1) return {base, lanes.size(), k_pieces, lane};
     return {};
   }
 

@@ -42,6 +42,9 @@ struct GemmOperand {
   int64_t lane_stride = 0, k_stride = 0;
   void (*pack)(const void* context, const GemmPanel&) = nullptr;  // instead of data
   const void* context = nullptr;
+  // Where a packer reads lane and k, so that it can be fetched early: lanes are lane_stride apart,
+  // and some hundreds of values of k are adjacent.
+  const void* (*source)(const void* context, int64_t lane, int64_t k) = nullptr;
 };
 
 struct GemmOutput {

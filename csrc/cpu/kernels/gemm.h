@@ -18,10 +18,10 @@ struct GemmTile {
   const void* b;
   int64_t b_k;  // stride of B along k; columns are adjacent
   int64_t k;
-  // Memory that is needed soon: fetched into the second-level cache as the sum goes on, two lines
-  // and `ahead_step` bytes further with every kAheadStep values of k. A hint: read by `packed` only,
-  // and not at every level.
-  static constexpr int kAheadStep = 8;
+  // Memory that is needed soon: fetched into the second-level cache as the sum goes on, kAheadBytes
+  // and `ahead_step` bytes further with every kAheadStep values of k. A hint: read by `packed`
+  // only, and not at every level.
+  static constexpr int kAheadStep = 8, kAheadBytes = 256;
   const void* ahead;
   int64_t ahead_step;
   void* c;

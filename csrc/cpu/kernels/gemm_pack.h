@@ -57,24 +57,34 @@ static void pack_rows(const GemmPack& p) {
   }
 }
 
-// A square of up to `lanes` x `count` values, transposed; the rest of its rows become 0.
-template <class T, class Src>
+// A square of `lanes` x `count` values (Whole: as many as a vector has), transposed; the rest of
+// its rows become 0.
+template <class T, bool WholeLanes, bool WholeCount, class Src>
 FASTNN_INLINE void pack_square(const Src* src, int64_t lane_stride, int lanes, int count, T* dst,
                                int panel) {
   constexpr int L = kLanes<T>;
   Vec<T> v[L];
-  if (lanes == L && count == L) {
 #pragma GCC unroll 16
-    for (int lane = 0; lane < L; ++lane) v[lane] = load_wide(src + lane * lane_stride);
-  } else {
-#pragma GCC unroll 16
-    for (int lane = 0; lane < L; ++lane)
-      v[lane] = lane < lanes ? load_wide_n(src + lane * lane_stride, count) : Vec<T>{};
+  for (int i = 0; i < L; ++i) {
+    const Src* lane = src + i * lane_stride;
+    v[i] = Vec<T>{};
+    if (WholeLanes || i < lanes) v[i] = WholeCount ? load_wide(lane) : load_wide_n(lane, count);
   }
   transpose<T>(v);
 #pragma GCC unroll 16
-  for (int j = 0; j < L; ++j)
-    if (j < count) store(dst + j * panel, v[j]);
+  for (int i = 0; i < L; ++i)
+    if (WholeCount || i < count) store(dst + i * panel, v[i]);
+}
+
+// All k of a vector of lanes.
+template <class T, bool WholeLanes, class Src>
+static void pack_lanes(const Src* src, int64_t lane_stride, int lanes, int64_t k, T* dst,
+                       int panel) {
+  constexpr int L = kLanes<T>;
+  for (; k >= L; k -= L, src += L, dst += L * panel)
+    pack_square<T, WholeLanes, true>(src, lane_stride, lanes, L, dst, panel);
+  if (k > 0)
+    pack_square<T, WholeLanes, false>(src, lane_stride, lanes, static_cast<int>(k), dst, panel);
 }
 
 // k adjacent in memory: squares are transposed.
@@ -82,18 +92,15 @@ template <class T, class Src>
 static void pack_columns(const GemmPack& p) {
   constexpr int L = kLanes<T>;
   const Src* src = static_cast<const Src*>(p.src);
-  for (int i = 0; i < p.panel; i += L) {
-    T* dst = static_cast<T*>(p.dst) + i;
-    const Src* lane0 = src + i * p.lane_stride;
-    const int lanes = p.width - i < L ? p.width - i : L;
-    if (lanes <= 0) {
+  T* dst = static_cast<T*>(p.dst);
+  for (int i = 0; i < p.panel; i += L, src += L * p.lane_stride, dst += L) {
+    const int lanes = p.width - i;
+    if (lanes >= L)
+      pack_lanes<T, true>(src, p.lane_stride, L, p.k, dst, p.panel);
+    else if (lanes > 0)
+      pack_lanes<T, false>(src, p.lane_stride, lanes, p.k, dst, p.panel);
+    else
       for (int64_t k = 0; k < p.k; ++k) store(dst + k * p.panel, Vec<T>{});
-      continue;
-    }
-    for (int64_t k = 0; k < p.k; k += L) {
-      const int count = p.k - k < L ? static_cast<int>(p.k - k) : L;
-      pack_square<T, Src>(lane0 + k, p.lane_stride, lanes, count, dst + k * p.panel, p.panel);
-    }
   }
 }
 

@@ -123,8 +123,8 @@ static void packed_tile(const GemmTile& t) {
   int64_t rows_left = R;
 #pragma GCC unroll 1
   for (; k >= kStep; k -= kStep) {
-    __builtin_prefetch(ahead, 0, 2);
-    __builtin_prefetch(ahead + 64, 0, 2);
+    FASTNN_UNROLL for (int i = 0; i < GemmTile::kAheadBytes; i += 64)
+        __builtin_prefetch(ahead + i, 0, 2);
     ahead += t.ahead_step;
     FASTNN_UNROLL for (int j = 0; j < NV; ++j) __builtin_prefetch(c + j * kLanes<T>, 1);
     c += --rows_left > 0 ? t.c_row : 0;
