@@ -7,7 +7,8 @@ namespace fastnn {
 
 namespace {
 
-constexpr int64_t kTaskWork = 200000;  // multiply-adds
+constexpr int64_t kTaskWork = 200000;      // multiply-adds
+constexpr int64_t kPixelsTogether = 2048;  // of small planes that one vector of sums takes
 
 // A kernel that has its own code, on both axes alike, on images whose columns are adjacent.
 bool is_stencil(const Correlation& c) {
@@ -91,7 +92,8 @@ void run_spread(const Correlation& c, int64_t n, int64_t g, int64_t row0, int64_
   conv_direct_kernels(c.dtype).spread_plane(t);
 }
 
-// All images of one channel, one after the other; sums of a plane are added up in double.
+// All images of one channel, one after the other. Vectors add up a plane, or several small ones;
+// these sums are added up in double.
 void run_dots(const Correlation& c, const Bands& bands, int64_t g) {
   double sum[25] = {};
   ConvPlaneDots t;
@@ -106,7 +108,11 @@ void run_dots(const Correlation& c, const Bands& bands, int64_t g) {
   t.rows = c.axis[1].out;
   t.pixels = c.axis[2].out;
   t.sum = sum;
-  for (int64_t n = 0; n < c.batch; ++n) {
+  t.image_n = c.image.n;
+  t.dy_n = c.result.n;
+  const int64_t together = std::max<int64_t>(1, kPixelsTogether / std::max<int64_t>(1, c.pixels()));
+  for (int64_t n = 0; n < c.batch; n += together) {
+    t.images = std::min(together, c.batch - n);
     t.image = plane_of(c.image, n, g, c.elem());
     t.dy = plane_of(c.result, n, g, c.elem());
     conv_direct_kernels(c.dtype).plane_dots(t);

@@ -95,6 +95,11 @@ PATHS = [
     path("many-tiles-groups", (3, 64, 13, 16), (70, 32, 3, 3), padding=2, groups=2),
     path("many-tiles-in-a-row", (1, 33, 4, 300), (32, 33, 3, 3), padding=1),
     path("groups-of-4", (2, 32, 10, 9), (32, 4, 3, 3), padding=1, groups=8),
+    path("depthwise-7", (3, 9, 7, 7), (9, 1, 3, 3), padding=1, groups=9),
+    path("depthwise-rows-in-pairs", (2, 8, 6, 5), (8, 1, 3, 3), padding=1, groups=8),
+    path("depthwise-no-rows-outside", (2, 8, 5, 6), (8, 1, 3, 3), padding=(0, 1), groups=8),
+    path("depthwise-14-stride2", (3, 8, 14, 14), (8, 1, 3, 3), padding=1, groups=8, stride=2),
+    path("depthwise-blocks-of-rows", (2, 8, 37, 35), (8, 1, 3, 3), padding=1, groups=8),
 ]
 
 

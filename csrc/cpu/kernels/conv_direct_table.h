@@ -74,18 +74,19 @@ struct ConvImagePlane {
 // over the taps where both are whole and in the image.
 
 // The weight's gradient: sum[i * kernel + j] += sum over y, x of dy[y][x] times the image pixel
-// that tap (i, j) of a ConvImagePlane meets.
+// that tap (i, j) of a ConvImagePlane meets, in `images` planes.
 struct ConvPlaneDots {
   int kernel, step;
   const void* image;
   int64_t image_row, size_y, size_x, low_y, low_x;
   const void* dy;
   int64_t dy_row, rows, pixels;
+  int64_t images, image_n, dy_n;  // from one image's plane to the next
   double* sum;
 };
 
-// sum[r][lane] += (or =) sum over the pixels of some images of x[offset[r]] dy[lane]: what `taps` taps of
-// one channel have in common with `vectors` vectors of filters, side by side in dy.
+// sum[r][lane] += (or =) sum over the pixels of some images of x[offset[r]] dy[lane]: what `taps`
+// taps of one channel have in common with `vectors` vectors of filters, side by side in dy.
 struct ConvTapTile {
   const void* x;
   const int64_t* offset;

@@ -4,6 +4,7 @@
 
 #include "cpu/kernels/conv_direct_table.h"
 #include "cpu/kernels/conv_pack.h"
+#include "cpu/kernels/conv_plane_pairs.h"
 #include "cpu/kernels/gemm_tile.h"
 
 namespace fastnn::FASTNN_ISA_NS {
@@ -17,6 +18,14 @@ FASTNN_INLINE uint32_t columns_inside(int64_t first, int64_t size) {
   const int64_t from = first < 0 ? -first : 0, to = size - first;
   const uint32_t upper = to >= L ? ~0u : to <= 0 ? 0u : (1u << to) - 1;
   return from >= L ? 0u : upper & (~0u << from);
+}
+
+template <class T>
+FASTNN_INLINE void store_where(T* p, Vec<T> v, uint32_t mask) {
+  if constexpr (sizeof(T) == 4)
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>(mask), (__m512)v);
+  else
+    _mm512_mask_storeu_pd(p, static_cast<__mmask8>(mask), (__m512d)v);
 }
 
 // The columns that the taps of a vector of pixels meet come in `kTapLoads` loads. With a step of 2,
@@ -46,24 +55,49 @@ FASTNN_INLINE void tap_columns(Load load, Vec<T> (&v)[K]) {
   }
 }
 
-// A vector of columns of R output rows. `Whole`: all its taps are in the image's columns.
-template <class T, int K, int S, int R, bool Whole>
-FASTNN_INLINE void image_rows(const ConvImagePlane& t, int64_t row0, int64_t column,
-                              const Vec<T> (&w)[K][K]) {
-  const int64_t y0 = t.low_y + row0 * S, x0 = t.low_x + column * S;
+// Which lanes a vector of columns may load, and how many it has; the same for all rows.
+template <int K, int S>
+struct PlaneColumns {
+  int64_t first, count;
+  uint32_t pixels;
   uint32_t inside[kTapLoads<K, S>];
-  FASTNN_UNROLL for (int i = 0; i < kTapLoads<K, S>; ++i) inside[i] =
-      Whole ? 0 : columns_inside<T>(x0 + column_of_load<T, S>(i), t.size_x);
-  const T* src = static_cast<const T*>(t.image) + y0 * t.image_row + x0;
+};
+
+template <class T, int K, int S>
+FASTNN_INLINE PlaneColumns<K, S> plane_columns(int64_t column, int64_t low, int64_t size,
+                                               int64_t pixels) {
+  PlaneColumns<K, S> c;
+  c.first = column;
+  c.count = pixels - column;
+  c.pixels = columns_inside<T>(column, pixels);
+  FASTNN_UNROLL for (int i = 0; i < kTapLoads<K, S>; ++i) c.inside[i] =
+      columns_inside<T>(low + column * S + column_of_load<T, S>(i), size);
+  return c;
+}
+
+// Whether the taps of R rows from `row` on meet only rows of the image.
+template <int K, int S, int R>
+FASTNN_INLINE bool rows_inside(int64_t low, int64_t row, int64_t size) {
+  const int64_t y = low + row * S;
+  return y >= 0 && y + (R - 1) * S + K <= size;
+}
+
+// A vector of columns of R output rows. `Whole`: all its taps are in the image's columns. `Inner`:
+// and in its rows.
+template <class T, int K, int S, int R, bool Whole, bool Inner>
+FASTNN_INLINE void image_rows(const ConvImagePlane& t, int64_t row0, const PlaneColumns<K, S>& at,
+                              const Vec<T> (&w)[K][K]) {
+  const int64_t y0 = t.low_y + row0 * S;
+  const T* src = static_cast<const T*>(t.image) + y0 * t.image_row + t.low_x + at.first * S;
   Vec<T> acc[R] = {};
   FASTNN_UNROLL for (int r = 0; r < (R - 1) * S + K; ++r) {
     const T* row = src + r * t.image_row;
-    if (y0 + r < 0 || y0 + r >= t.size_y) continue;
+    if (!Inner && (y0 + r < 0 || y0 + r >= t.size_y)) continue;
     Vec<T> v[K];
     tap_columns<T, K, S>(
         [&](int i) __attribute__((always_inline)) {
           const T* p = row + column_of_load<T, S>(i);
-          return Whole ? load(p) : load_over(Vec<T>{}, inside[i], p);
+          return Whole ? load(p) : load_over(Vec<T>{}, at.inside[i], p);
         },
         v);
     FASTNN_UNROLL for (int x = 0; x < K; ++x) {
@@ -72,30 +106,45 @@ FASTNN_INLINE void image_rows(const ConvImagePlane& t, int64_t row0, int64_t col
       }
     }
   }
-  const int64_t left = t.pixels - column;
-  T* dst = static_cast<T*>(t.dst) + row0 * t.dst_row + column;
+  if (t.bias)
+    FASTNN_UNROLL for (int o = 0; o < R; ++o) acc[o] += splat(*static_cast<const T*>(t.bias));
+  if (t.rectifier.on)
+    FASTNN_UNROLL for (int o = 0; o < R; ++o) acc[o] = rectified(t.rectifier, acc[o]);
+  T* dst = static_cast<T*>(t.dst) + row0 * t.dst_row + at.first;
   FASTNN_UNROLL for (int o = 0; o < R; ++o) {
-    if (t.bias) acc[o] += splat(*static_cast<const T*>(t.bias));
-    if (t.rectifier.on) acc[o] = rectified(t.rectifier, acc[o]);
-    if (Whole || left >= kLanes<T>)
+    if (Whole)
       store(dst + o * t.dst_row, acc[o]);
     else
-      store_n(dst + o * t.dst_row, acc[o], static_cast<int>(left));
+      store_where(dst + o * t.dst_row, acc[o], at.pixels);
   }
 }
 
-template <class T, int K, int S, int R>
-FASTNN_INLINE void image_row_block(const ConvImagePlane& t, int64_t row0, const Vec<T> (&w)[K][K]) {
+// A vector of columns of rows [row, stop).
+template <class T, int K, int S>
+FASTNN_INLINE void image_columns(const ConvImagePlane& t, int64_t row, int64_t stop,
+                                 const PlaneColumns<K, S>& at, const Vec<T> (&w)[K][K]) {
   constexpr int L = kLanes<T>;
   // The last column that the loads of a vector touch, from its first.
   constexpr int64_t kReach = S == 1 ? L + K - 1 : 2 * L + (K - 1) / 2 * 2;
-  for (int64_t x = 0; x < t.pixels; x += L) {
-    const int64_t x0 = t.low_x + x * S;
-    if (x0 >= 0 && x0 + kReach <= t.size_x && x + L <= t.pixels)
-      image_rows<T, K, S, R, true>(t, row0, x, w);
+  const int64_t x0 = t.low_x + at.first * S;
+  const bool whole = x0 >= 0 && x0 + kReach <= t.size_x && at.count >= L;
+  for (; row + 4 <= stop; row += 4) {
+    const bool inner = rows_inside<K, S, 4>(t.low_y, row, t.size_y);
+    if (inner && whole)
+      image_rows<T, K, S, 4, true, true>(t, row, at, w);
+    else if (inner)
+      image_rows<T, K, S, 4, false, true>(t, row, at, w);
     else
-      image_rows<T, K, S, R, false>(t, row0, x, w);
+      image_rows<T, K, S, 4, false, false>(t, row, at, w);
   }
+  for (; row + 2 <= stop; row += 2) image_rows<T, K, S, 2, false, false>(t, row, at, w);
+  for (; row < stop; ++row) image_rows<T, K, S, 1, false, false>(t, row, at, w);
+}
+
+// Rows that one vector of columns is done for before the next; wide planes are read in order.
+template <class T>
+FASTNN_INLINE int64_t rows_together(int64_t pixels) {
+  return pixels <= 2 * kLanes<T> ? 16 : 4;
 }
 
 template <class T, int K, int S>
@@ -104,14 +153,19 @@ static void image_plane(const ConvImagePlane& t) {
   Vec<T> w[K][K];
   FASTNN_UNROLL for (int y = 0; y < K; ++y) FASTNN_UNROLL for (int x = 0; x < K; ++x) w[y][x] =
       splat(weight[y * t.weight_y + x * t.weight_x]);
-  int64_t row = t.row0;
-  for (; row + 4 <= t.row1; row += 4) image_row_block<T, K, S, 4>(t, row, w);
-  for (; row + 2 <= t.row1; row += 2) image_row_block<T, K, S, 2>(t, row, w);
-  for (; row < t.row1; ++row) image_row_block<T, K, S, 1>(t, row, w);
+  const int64_t rows = rows_together<T>(t.pixels);
+  for (int64_t row = t.row0; row < t.row1; row += rows) {
+    const int64_t stop = t.row1 - row < rows ? t.row1 : row + rows;
+    for (int64_t x = 0; x < t.pixels; x += kLanes<T>)
+      image_columns<T, K, S>(t, row, stop, plane_columns<T, K, S>(x, t.low_x, t.size_x, t.pixels),
+                             w);
+  }
 }
 
 template <class T>
 static void run_image_plane(const ConvImagePlane& t) {
+  if constexpr (sizeof(T) == 4)
+    if (fits_pairs(t.kernel, t.step, t.low_x, t.size_x, t.pixels)) return image_plane_pairs(t);
   if (t.kernel == 3)
     t.step == 1 ? image_plane<T, 3, 1>(t) : image_plane<T, 3, 2>(t);
   else

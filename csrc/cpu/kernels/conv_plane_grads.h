@@ -2,49 +2,46 @@
 #pragma once
 
 #include "cpu/kernels/conv_plane.h"
+#include "cpu/kernels/conv_plane_pairs.h"
 
 namespace fastnn::FASTNN_ISA_NS {
 
 #ifdef __AVX512F__
 
-template <class T>
-FASTNN_INLINE void store_where(T* p, Vec<T> v, uint32_t mask) {
-  if constexpr (sizeof(T) == 4)
-    _mm512_mask_storeu_ps(p, static_cast<__mmask16>(mask), (__m512)v);
-  else
-    _mm512_mask_storeu_pd(p, static_cast<__mmask8>(mask), (__m512d)v);
-}
-
 // ---- The input's gradient with a step of 2 ----
 
 // Pixel x of dx, at X = x + low_x, is reached by the taps of X's parity: 0, 2, ... from dy's
 // columns X / 2, X / 2 - 1, ... So even and odd columns are summed apart, and dealt out at the end.
-// Rows likewise.
+// Rows likewise: rows 2 Y and 2 Y + 1 together need dy's rows Y, Y - 1, ...
 template <class T, int K>
-FASTNN_INLINE void spread_row(const ConvImagePlane& t, int64_t y, const Vec<T> (&w)[K][K]) {
+FASTNN_INLINE void spread_rows(const ConvImagePlane& t, int64_t below, int64_t column,
+                               const uint32_t* inside, const Vec<T> (&w)[K][K]) {
+  Vec<T> sum[2][2] = {};  // by parity of the row, and of the column
+  FASTNN_UNROLL for (int k = 0; k < K; k += 2) {
+    const int64_t row = below - k / 2;
+    if (row < 0 || row >= t.size_y) continue;
+    const T* src = static_cast<const T*>(t.image) + row * t.image_row + column;
+    FASTNN_UNROLL for (int q = 0; q < (K + 1) / 2; ++q) {
+      const Vec<T> v = load_over(Vec<T>{}, inside[q], src - q);
+      FASTNN_UNROLL for (int p = 0; p < 4; ++p) {
+        if (k + p / 2 < K && 2 * q + p % 2 < K)
+          sum[p / 2][p % 2] = fma(w[k + p / 2][2 * q + p % 2], v, sum[p / 2][p % 2]);
+      }
+    }
+  }
   constexpr int L = kLanes<T>;
   decltype(Vec<T>{} < Vec<T>{}) low{}, high{};
   FASTNN_UNROLL for (int i = 0; i < L; ++i) {
     low[i] = i / 2 + i % 2 * L;
     high[i] = low[i] + L / 2;
   }
-  const int64_t at = y + t.low_y, below = at >> 1;
-  T* dst = static_cast<T*>(t.dst) + y * t.dst_row;
-  for (int64_t column = t.low_x >> 1; 2 * column - t.low_x < t.pixels; column += L) {
-    uint32_t inside[(K + 1) / 2];
-    FASTNN_UNROLL for (int q = 0; q < (K + 1) / 2; ++q) inside[q] =
-        columns_inside<T>(column - q, t.size_x);
-    Vec<T> even{}, odd{};
-    FASTNN_UNROLL for (int k = 0; k < K; ++k) {
-      const int64_t row = below - k / 2;
-      if ((at & 1) != k % 2 || row < 0 || row >= t.size_y) continue;
-      const T* src = static_cast<const T*>(t.image) + row * t.image_row + column;
-      FASTNN_UNROLL for (int q = 0; q < (K + 1) / 2; ++q) {
-        const Vec<T> v = load_over(Vec<T>{}, inside[q], src - q);
-        even = fma(w[k][2 * q], v, even);
-        if (2 * q + 1 < K) odd = fma(w[k][2 * q + 1], v, odd);
-      }
-    }
+  const int64_t x = 2 * column - t.low_x;
+  const uint32_t first = columns_inside<T>(x, t.pixels),
+                 second = columns_inside<T>(x + L, t.pixels);
+  FASTNN_UNROLL for (int p = 0; p < 2; ++p) {
+    const int64_t y = 2 * below + p - t.low_y;
+    if (y < t.row0 || y >= t.row1) continue;
+    Vec<T> even = sum[p][0], odd = sum[p][1];
     if (t.bias) {
       const Vec<T> b = splat(*static_cast<const T*>(t.bias));
       even += b;
@@ -54,10 +51,9 @@ FASTNN_INLINE void spread_row(const ConvImagePlane& t, int64_t y, const Vec<T> (
       even = rectified(t.rectifier, even);
       odd = rectified(t.rectifier, odd);
     }
-    const int64_t x = 2 * column - t.low_x;
-    store_where(dst + x, __builtin_shuffle(even, odd, low), columns_inside<T>(x, t.pixels));
-    store_where(dst + x + L, __builtin_shuffle(even, odd, high),
-                columns_inside<T>(x + L, t.pixels));
+    T* dst = static_cast<T*>(t.dst) + y * t.dst_row;
+    store_where(dst + x, __builtin_shuffle(even, odd, low), first);
+    if (second) store_where(dst + x + L, __builtin_shuffle(even, odd, high), second);
   }
 }
 
@@ -67,7 +63,17 @@ static void spread_plane(const ConvImagePlane& t) {
   Vec<T> w[K][K];
   FASTNN_UNROLL for (int y = 0; y < K; ++y) FASTNN_UNROLL for (int x = 0; x < K; ++x) w[y][x] =
       splat(weight[y * t.weight_y + x * t.weight_x]);
-  for (int64_t y = t.row0; y < t.row1; ++y) spread_row<T, K>(t, y, w);
+  const int64_t last = (t.row1 - 1 + t.low_y) >> 1;
+  const int64_t rows = rows_together<T>(t.pixels / 2);
+  for (int64_t below = (t.row0 + t.low_y) >> 1; below <= last; below += rows) {
+    const int64_t stop = last - below < rows ? last + 1 : below + rows;
+    for (int64_t column = t.low_x >> 1; 2 * column - t.low_x < t.pixels; column += kLanes<T>) {
+      uint32_t inside[(K + 1) / 2];
+      FASTNN_UNROLL for (int q = 0; q < (K + 1) / 2; ++q) inside[q] =
+          columns_inside<T>(column - q, t.size_x);
+      for (int64_t b = below; b < stop; ++b) spread_rows<T, K>(t, b, column, inside, w);
+    }
+  }
 }
 
 template <class T>
@@ -77,45 +83,63 @@ static void run_spread_plane(const ConvImagePlane& t) {
 
 // ---- The weight's gradient ----
 
-template <class T>
-FASTNN_INLINE Vec<T> first_lanes(Vec<T> v, uint32_t mask) {
-  if constexpr (sizeof(T) == 4)
-    return (Vec<T>)_mm512_maskz_mov_ps(static_cast<__mmask16>(mask), (__m512)v);
-  else
-    return (Vec<T>)_mm512_maskz_mov_pd(static_cast<__mmask8>(mask), (__m512d)v);
-}
-
-// A vector of dy's columns in one row, times the pixels that its taps met.
-template <class T, int K, int S>
-FASTNN_INLINE void add_dots(const ConvPlaneDots& t, int64_t row, int64_t column,
-                            Vec<T> (&acc)[K][K]) {
-  const int64_t y0 = t.low_y + row * S, x0 = t.low_x + column * S;
-  // Lanes without a pixel are 0 in both: what lies behind the row must not count, even times 0.
-  const uint32_t pixels = columns_inside<T>(column, t.pixels);
-  const Vec<T> d =
-      load_over(Vec<T>{}, pixels, static_cast<const T*>(t.dy) + row * t.dy_row + column);
-  uint32_t inside[kTapLoads<K, S>];
-  FASTNN_UNROLL for (int i = 0; i < kTapLoads<K, S>; ++i) inside[i] =
-      columns_inside<T>(x0 + column_of_load<T, S>(i), t.size_x);
-  FASTNN_UNROLL for (int k = 0; k < K; ++k) {
-    if (y0 + k < 0 || y0 + k >= t.size_y) continue;
-    const T* src = static_cast<const T*>(t.image) + (y0 + k) * t.image_row + x0;
+// A vector of dy's columns in R rows, times the pixels that their taps meet. Lanes without a pixel
+// take no part: what lies behind a row must not count, even times 0. `Inner`: all these pixels'
+// rows are in the image.
+template <class T, int K, int S, int R, bool Inner>
+FASTNN_INLINE void add_dots(const ConvPlaneDots& t, const T* image, const T* dy, int64_t row,
+                            const PlaneColumns<K, S>& at, Vec<T> (&acc)[K][K]) {
+  const int64_t y0 = t.low_y + row * S;
+  Vec<T> d[R];
+  FASTNN_UNROLL for (int o = 0; o < R; ++o) d[o] =
+      load_over(Vec<T>{}, at.pixels, dy + (row + o) * t.dy_row + at.first);
+  const T* src = image + y0 * t.image_row + t.low_x + at.first * S;
+  FASTNN_UNROLL for (int r = 0; r < (R - 1) * S + K; ++r) {
+    if (!Inner && (y0 + r < 0 || y0 + r >= t.size_y)) continue;
     Vec<T> v[K];
     tap_columns<T, K, S>(
         [&](int i) __attribute__((always_inline)) {
-          return load_over(Vec<T>{}, inside[i], src + column_of_load<T, S>(i));
+          return load_over(Vec<T>{}, at.inside[i], src + r * t.image_row + column_of_load<T, S>(i));
         },
         v);
-    FASTNN_UNROLL for (int x = 0; x < K; ++x) acc[k][x] =
-        fma(first_lanes<T>(v[x], pixels), d, acc[k][x]);
+    FASTNN_UNROLL for (int o = 0; o < R; ++o) {
+      if (r < o * S || r >= o * S + K) continue;
+      FASTNN_UNROLL for (int x = 0; x < K; ++x) acc[r - o * S][x] =
+          fma_where(at.pixels, v[x], d[o], acc[r - o * S][x]);
+    }
+  }
+}
+
+template <class T, int K, int S>
+FASTNN_INLINE void add_plane_dots(const ConvPlaneDots& t, const T* image, const T* dy,
+                                  Vec<T> (&acc)[K][K]) {
+  if constexpr (K == 3 && S == 1 && sizeof(T) == 4)
+    if (fits_pairs(K, S, t.low_x, t.size_x, t.pixels)) return add_pair_dots(t, image, dy, acc);
+  constexpr int R = K == 3 ? 4 : 2;
+  constexpr int64_t kRows = 32;  // that one vector of columns is done for before the next
+  for (int64_t first = 0; first < t.rows; first += kRows) {
+    const int64_t stop = t.rows - first < kRows ? t.rows : first + kRows;
+    for (int64_t x = 0; x < t.pixels; x += kLanes<T>) {
+      const auto at = plane_columns<T, K, S>(x, t.low_x, t.size_x, t.pixels);
+      int64_t row = first;
+      while (row < stop)
+        if (row + R <= stop && rows_inside<K, S, R>(t.low_y, row, t.size_y)) {
+          add_dots<T, K, S, R, true>(t, image, dy, row, at, acc);
+          row += R;
+        } else {
+          add_dots<T, K, S, 1, false>(t, image, dy, row, at, acc);
+          ++row;
+        }
+    }
   }
 }
 
 template <class T, int K, int S>
 static void plane_dots(const ConvPlaneDots& t) {
   Vec<T> acc[K][K] = {};
-  for (int64_t row = 0; row < t.rows; ++row)
-    for (int64_t x = 0; x < t.pixels; x += kLanes<T>) add_dots<T, K, S>(t, row, x, acc);
+  for (int64_t n = 0; n < t.images; ++n)
+    add_plane_dots<T, K, S>(t, static_cast<const T*>(t.image) + n * t.image_n,
+                            static_cast<const T*>(t.dy) + n * t.dy_n, acc);
   FASTNN_UNROLL for (int y = 0; y < K; ++y) FASTNN_UNROLL for (int x = 0; x < K; ++x)
       t.sum[y * K + x] += static_cast<double>(sum_lanes(acc[y][x]));
 }
