@@ -2,84 +2,51 @@
 // nobody listens: for small networks Python's part of a call is longer than the kernel's. A layer's
 // attributes are read at every call, so what is changed in them counts. Whatever is not plain
 // (hooks, gradients, other types, errors) is left to the layer's own forward().
+#include "bindings/sequence.h"
+
 #include <vector>
 
 #include "bindings/activation.h"
 #include "bindings/fast_function.h"
 #include "bindings/gemm.h"
-#include "bindings/layers.h"
-#include "bindings/node.h"
 #include "bindings/operands.h"
 
 namespace fastnn {
 
-namespace {
+bool Value::load() {
+  if (array) return true;
+  if (Py_TYPE(tensor.ptr()) != tensor_types.tensor || wants_grad(tensor)) return false;
+  PyObject* data = as_tensor(tensor)->data;
+  if (!py::detail::npy_api::get().PyArray_Check_(data)) return false;
+  Arg arg = input_arg(data, "layer", "input");
+  view = arg.view;
+  array = std::move(arg.keep);
+  return true;
+}
 
-// ---- What a layer gets and gives
-// -----------------------------------------------------------------
-
-struct Value {
-  TensorView view;
-  py::object array;   // holds the view's memory; null until somebody asks for the view
-  py::object tensor;  // null: an array that Python has not seen
-
-  explicit Value(py::handle input) : tensor(py::reinterpret_borrow<py::object>(input)) {}
-
-  void set(NewArray made) {
-    view = made.view;
-    array = std::move(made.array);
-    tensor = {};
-  }
-  // Whether there is a view: a plain tensor on the CPU, without a gradient to come.
-  bool load() {
-    if (array) return true;
-    if (Py_TYPE(tensor.ptr()) != tensor_types.tensor || wants_grad(tensor)) return false;
-    PyObject* data = as_tensor(tensor)->data;
-    if (!py::detail::npy_api::get().PyArray_Check_(data)) return false;
-    Arg arg = input_arg(data, "layer", "input");
-    view = arg.view;
-    array = std::move(arg.keep);
-    return true;
-  }
-  const py::object& as_tensor_object() {
-    if (!tensor) {
-      if (py::detail::array_proxy(array.ptr())->nd != view.ndim) {
-        py::tuple shape(view.ndim);
-        for (int d = 0; d < view.ndim; ++d) shape[d] = view.shape[d];
-        array = array.attr("reshape")(shape);
-      }
-      tensor = wrap_array(array);
+const py::object& Value::as_tensor_object() {
+  if (!tensor) {
+    if (py::detail::array_proxy(array.ptr())->nd != view.ndim) {
+      py::tuple shape(view.ndim);
+      for (int d = 0; d < view.ndim; ++d) shape[d] = view.shape[d];
+      array = array.attr("reshape")(shape);
     }
-    return tensor;
+    tensor = wrap_array(array);
   }
-  void call(py::handle module) {
-    PyObject* result = PyObject_CallOneArg(module.ptr(), as_tensor_object().ptr());
-    if (!result) throw py::error_already_set();
-    tensor = py::reinterpret_steal<py::object>(result);
-    array = {};
-  }
-};
+  return tensor;
+}
+
+void Value::call(py::handle module) {
+  PyObject* result = PyObject_CallOneArg(module.ptr(), as_tensor_object().ptr());
+  if (!result) throw py::error_already_set();
+  tensor = py::reinterpret_steal<py::object>(result);
+  array = {};
+}
+
+namespace {
 
 // ---- Modules
 // -------------------------------------------------------------------------------------
-
-#define FASTNN_NAME(text)                                           \
-  ([]() -> PyObject* {                                              \
-    static PyObject* const name = PyUnicode_InternFromString(text); \
-    return name;                                                    \
-  }())
-
-struct Layer {
-  py::object fields;  // the module's __dict__
-  int dims = 0;
-
-  PyObject* get(PyObject* name) const { return PyDict_GetItemWithError(fields.ptr(), name); }
-  PyObject* child(const char* name) const {
-    PyObject* children = get(FASTNN_NAME("_modules"));
-    return children && PyDict_Check(children) ? PyDict_GetItemString(children, name) : nullptr;
-  }
-  bool is_false(PyObject* name) const { return get(name) == Py_False; }
-};
 
 using Runner = bool (*)(const Layer&, Value&, Activation);
 
@@ -127,67 +94,6 @@ const Kind* plain_kind(PyObject* module, Layer& layer) {
 
 // ---- Layers
 // --------------------------------------------------------------------------------------
-
-struct Weights {
-  Arg weight, bias;
-  const TensorObject* tensor = nullptr;  // the weight's
-
-  bool read(const Layer& layer) {
-    PyObject* all = layer.get(FASTNN_NAME("_parameters"));
-    return all && PyDict_Check(all) && one(all, FASTNN_NAME("bias"), bias) &&
-           one(all, FASTNN_NAME("weight"), weight) && weight.view;
-  }
-
- private:
-  bool one(PyObject* all, PyObject* name, Arg& out) {
-    PyObject* tensor_object = PyDict_GetItemWithError(all, name);
-    if (!tensor_object || tensor_object == Py_None) return tensor_object != nullptr;
-    if (!is_tensor(tensor_object) || wants_grad(tensor_object)) return false;
-    PyObject* data = as_tensor(tensor_object)->data;
-    if (!py::detail::npy_api::get().PyArray_Check_(data)) return false;
-    out = input_arg(data, "layer", "weight");
-    tensor = as_tensor(tensor_object);
-    return true;
-  }
-};
-
-bool read_ints(PyObject* tuple, int64_t* out, int n) {
-  if (!tuple || !PyTuple_Check(tuple) || PyTuple_GET_SIZE(tuple) != n) return false;
-  for (int i = 0; i < n; ++i) {
-    PyObject* item = PyTuple_GET_ITEM(tuple, i);
-    if (!PyLong_CheckExact(item)) return false;
-    out[i] = PyLong_AsLongLong(item);
-    if (out[i] == -1 && PyErr_Occurred()) {
-      PyErr_Clear();
-      return false;
-    }
-  }
-  return true;
-}
-
-bool run_conv(const Layer& layer, Value& v, Activation activation) {
-  PyObject *mode = layer.get(FASTNN_NAME("padding_mode")),
-           *groups = layer.get(FASTNN_NAME("groups"));
-  ConvParams p;
-  p.dims = layer.dims;
-  p.activation = activation;
-  if (!mode || !PyUnicode_Check(mode) || PyUnicode_CompareWithASCIIString(mode, "zeros") != 0 ||
-      !groups || !PyLong_CheckExact(groups) ||
-      !read_ints(layer.get(FASTNN_NAME("stride")), p.stride, p.dims) ||
-      !read_ints(layer.get(FASTNN_NAME("padding")), p.padding, p.dims) ||
-      !read_ints(layer.get(FASTNN_NAME("dilation")), p.dilation, p.dims))
-    return false;
-  int_or_list(groups, &p.groups, 1, "conv", "groups");
-  Weights w;
-  if (!w.read(layer) || w.weight.view.ndim != p.dims + 2 ||
-      (v.view.ndim != p.dims + 1 && v.view.ndim != p.dims + 2))
-    return false;
-  PyObject* cache = layer.get(FASTNN_NAME("_prepared"));
-  PreparedWeights* prepared =
-      cache && py::isinstance<PreparedWeights>(cache) ? py::cast<PreparedWeights*>(cache) : nullptr;
-  v.set(conv_new(p, v.view, w.weight, w.bias, prepared, w.tensor));
-  return true;
-}
 
 bool run_linear(const Layer& layer, Value& v, Activation activation) {
   Weights w;
@@ -261,17 +167,25 @@ bool run_dropout(const Layer& layer, Value& v, Activation) {
   return layer.is_false(FASTNN_NAME("training")) && is_float(v.view.dtype);
 }
 
-bool run_activated(const Layer& layer, Value& v, Activation) {
-  PyObject *inner = layer.child("layer"), *activation = layer.child("activation"),
+// The layer in an Activated, as far as it can be run together with its activation.
+const Kind* activated_kind(const Layer& layer, Layer& inner_layer, Activation* activation) {
+  PyObject *inner = layer.child("layer"), *after = layer.child("activation"),
            *name = layer.get(FASTNN_NAME("_name"));
-  Layer inner_layer, activation_layer;
-  if (!inner || !activation || !name) return false;
+  if (!inner || !after || !name) return nullptr;
   const Kind* kind = plain_kind(inner, inner_layer);
-  activation_layer.fields =
-      py::reinterpret_steal<py::object>(PyObject_GenericGetDict(activation, nullptr));
-  if (!activation_layer.fields) throw py::error_already_set();
-  if (!kind || !kind->activates || is_watched(activation_layer)) return false;
-  return kind->run(inner_layer, v, activation_arg(name, "layer"));
+  Layer after_layer;
+  after_layer.fields = py::reinterpret_steal<py::object>(PyObject_GenericGetDict(after, nullptr));
+  if (!after_layer.fields) throw py::error_already_set();
+  if (!kind || !kind->activates || is_watched(after_layer)) return nullptr;
+  *activation = activation_arg(name, "layer");
+  return kind;
+}
+
+bool run_activated(const Layer& layer, Value& v, Activation) {
+  Layer inner;
+  Activation activation = Activation::none;
+  const Kind* kind = activated_kind(layer, inner, &activation);
+  return kind && kind->run(inner, v, activation);
 }
 
 // ---- Sequences
@@ -290,37 +204,90 @@ bool run_sequence(const Layer& layer, Value& v, Activation) {
   return true;
 }
 
-// Runs module i, perhaps with the activation behind it, and returns how many it ran. 0: v is as
-// before, and the module's own forward() has to run (it also knows what to say of arguments that
-// are wrong).
-int run_plainly(PyObject* list, Py_ssize_t i, Value& v) {
-  Layer layer, next_layer;
-  const Kind* kind = plain_kind(PyList_GET_ITEM(list, i), layer);
-  if (!kind) return 0;
-  if (kind->run == run_sequence) return run_sequence(layer, v, Activation::none);
-  Activation activation = kind->activation;
-  int count = 1;
-  if (kind->activates && i + 1 < PyList_GET_SIZE(list)) {
-    const Kind* next = plain_kind(PyList_GET_ITEM(list, i + 1), next_layer);
-    if (next && next->activation != Activation::none) activation = next->activation, count = 2;
+// Adds module i if it is a convolution, or an activation of the last one. False: it is neither, and
+// does something.
+bool add_step(PyObject* module, std::vector<ConvStep>& steps) {
+  Layer layer, inner;
+  const Kind* kind = plain_kind(module, layer);
+  if (!kind) return false;
+  if (kind->run == run_nothing) return true;
+  if (kind->activation != Activation::none) {
+    if (steps.empty() || steps.back().p.activation != Activation::none) return false;
+    steps.back().p.activation = kind->activation;
+    return true;
   }
-  try {
-    return v.load() && kind->run(layer, v, activation) ? count : 0;
-  } catch (const Error&) {
-    return 0;
-  }
+  Activation activation = Activation::none;
+  const bool wrapped = kind->run == run_activated;
+  if (wrapped) kind = activated_kind(layer, inner, &activation);
+  ConvStep step;
+  if (!kind || kind->run != run_conv || !step.read(wrapped ? inner : layer, activation))
+    return false;
+  steps.push_back(std::move(step));
+  return true;
 }
 
-void run_all(py::handle modules, Value& v) {
-  const auto list = py::reinterpret_steal<py::object>(PyDict_Values(modules.ptr()));
-  if (!list) throw py::error_already_set();
-  const bool plain = unchanged(module_class, FASTNN_NAME("__call__"), module_call);
-  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list.ptr());) {
-    const int count = plain ? run_plainly(list.ptr(), i, v) : 0;
-    if (count == 0) v.call(PyList_GET_ITEM(list.ptr(), i));
-    i += count ? count : 1;
+constexpr int64_t kLeastChained = 16 << 10;  // values of an image
+
+class Sequence {
+ public:
+  Sequence(py::handle modules, Value& v)
+      : v_(v), list_(py::reinterpret_steal<py::object>(PyDict_Values(modules.ptr()))) {
+    if (!list_) throw py::error_already_set();
+    size_ = PyList_GET_SIZE(list_.ptr());
   }
-}
+
+  void run() {
+    const bool plain = unchanged(module_class, FASTNN_NAME("__call__"), module_call);
+    for (Py_ssize_t i = 0; i < size_;) {
+      const Py_ssize_t count = plain ? run_plainly(i) : 0;
+      if (count == 0) v_.call(module(i));
+      i += count ? count : 1;
+    }
+  }
+
+ private:
+  PyObject* module(Py_ssize_t i) const { return PyList_GET_ITEM(list_.ptr(), i); }
+
+  // Runs module i, perhaps with what follows it, and returns how many it ran. 0: v is as before,
+  // and the module's own forward() has to run (it also knows what to say of arguments that are
+  // wrong).
+  Py_ssize_t run_plainly(Py_ssize_t i) {
+    Layer layer, next_layer;
+    const Kind* kind = plain_kind(module(i), layer);
+    if (!kind) return 0;
+    if (kind->run == run_sequence) return run_sequence(layer, v_, Activation::none);
+    try {
+      if (!v_.load()) return 0;
+      if (kind->run == run_conv || kind->run == run_activated)
+        if (const Py_ssize_t count = run_chain(i)) return count;
+      Activation activation = kind->activation;
+      Py_ssize_t count = 1;
+      if (kind->activates && i + 1 < size_) {
+        const Kind* next = plain_kind(module(i + 1), next_layer);
+        if (next && next->activation != Activation::none) activation = next->activation, count = 2;
+      }
+      return kind->run(layer, v_, activation) ? count : 0;
+    } catch (const Error&) {
+      return 0;
+    }
+  }
+
+  Py_ssize_t run_chain(Py_ssize_t first) {
+    if (first < searched_ || v_.view.ndim != 4 || v_.view.numel() < kLeastChained) return 0;
+    std::vector<ConvStep> steps;
+    Py_ssize_t end = first;
+    while (end < size_ && add_step(module(end), steps)) ++end;
+    searched_ = end;
+    return steps.size() > 1 && run_conv_chain(steps, v_) ? end - first : 0;
+  }
+
+  Value& v_;
+  py::object list_;
+  Py_ssize_t size_ = 0;
+  Py_ssize_t searched_ = 0;  // modules before this one are in no chain
+};
+
+void run_all(py::handle modules, Value& v) { Sequence(modules, v).run(); }
 
 py::object run_layers(int, const CallArgs& call) {
   static constexpr const char* kNames[] = {"modules", "input"};

@@ -1,0 +1,73 @@
+// Layers that run without Python between them: what sequence.cpp and sequence_conv.cpp share.
+#pragma once
+
+#include <vector>
+
+#include "bindings/layers.h"
+#include "bindings/node.h"
+
+namespace fastnn {
+
+// What one layer hands to the next.
+struct Value {
+  TensorView view;
+  py::object array;   // holds the view's memory; null until somebody asks for the view
+  py::object tensor;  // null: an array that Python has not seen
+
+  explicit Value(py::handle input) : tensor(py::reinterpret_borrow<py::object>(input)) {}
+
+  void set(NewArray made) {
+    view = made.view;
+    array = std::move(made.array);
+    tensor = {};
+  }
+  // Whether there is a view: a plain tensor on the CPU, without a gradient to come.
+  bool load();
+  const py::object& as_tensor_object();
+  void call(py::handle module);
+};
+
+#define FASTNN_NAME(text)                                           \
+  ([]() -> PyObject* {                                              \
+    static PyObject* const name = PyUnicode_InternFromString(text); \
+    return name;                                                    \
+  }())
+
+// The fields of a module that does just what its class says.
+struct Layer {
+  py::object fields;  // the module's __dict__
+  int dims = 0;
+
+  PyObject* get(PyObject* name) const { return PyDict_GetItemWithError(fields.ptr(), name); }
+  PyObject* child(const char* name) const {
+    PyObject* children = get(FASTNN_NAME("_modules"));
+    return children && PyDict_Check(children) ? PyDict_GetItemString(children, name) : nullptr;
+  }
+  bool is_false(PyObject* name) const { return get(name) == Py_False; }
+};
+
+// Weight and bias of a layer, if no gradient is wanted for them.
+struct Weights {
+  Arg weight, bias;
+  py::object tensor;  // the weight's
+
+  bool read(const Layer& layer);
+};
+
+// A convolution, as its layer says.
+struct ConvStep {
+  ConvParams p;
+  Weights w;
+  PreparedWeights* prepared = nullptr;
+  py::object keep_prepared;
+
+  bool read(const Layer& layer, Activation activation);
+  const TensorObject* weight() const { return as_tensor(w.tensor); }
+};
+
+bool run_conv(const Layer& layer, Value& v, Activation activation);
+// Convolutions one after the other whose intermediate images would not stay in the cache: a band of
+// rows goes through all of them before the next. False: that does not pay, and v is as before.
+bool run_conv_chain(const std::vector<ConvStep>& steps, Value& v);
+
+}  // namespace fastnn

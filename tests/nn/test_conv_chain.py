@@ -1,0 +1,129 @@
+"""Convolutions of a fused Sequential whose images do not stay in the cache run in bands of rows."""
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import _core, nn
+from fastnn.nn import functional as F
+
+
+def conv(i, o, kernel=1, stride=1, groups=1, **options):
+    return nn.Conv2d(i, o, kernel, stride, kernel // 2, groups=groups, **options)
+
+
+def inverted_residual(stride=1, kernel=3):
+    return [
+        conv(12, 72), nn.BatchNorm2d(72), nn.ReLU6(), conv(72, 72, kernel, stride, 72), nn.BatchNorm2d(72),
+        nn.ReLU6(), conv(72, 20),
+    ]  # fmt: skip
+
+
+CHAINS = {
+    "stride 1": (inverted_residual(), (1, 12, 93, 90)),
+    "stride 2": (inverted_residual(2), (1, 12, 94, 101)),
+    "5x5, two images": (inverted_residual(2, 5), (2, 12, 95, 97)),
+    "as written": (
+        [conv(12, 72), nn.Identity(), nn.ReLU(), nn.Dropout(), conv(72, 72, 3, groups=72), nn.ReLU()],
+        (1, 12, 99, 90),
+    ),
+    "no padding, dilation": (
+        [nn.Conv2d(8, 64, 1, padding=0), nn.Conv2d(64, 64, 3, dilation=2, groups=64), nn.SiLU(), nn.MaxPool2d(2)],
+        (1, 8, 110, 100),
+    ),
+    "wide strides": (
+        [nn.Conv2d(8, 96, 1, bias=False), nn.Conv2d(96, 96, 2, stride=(3, 2), groups=96), nn.Conv2d(96, 8, 1)],
+        (1, 8, 100, 80),
+    ),
+}  # fmt: skip
+
+
+def fused(name):
+    fastnn.manual_seed(1)
+    layers, shape = CHAINS[name]
+    return nn.utils.fuse_for_inference(nn.Sequential(*layers)), fastnn.randn(shape)
+
+
+def one_by_one(model, x):
+    for m in model:
+        x = m(x)
+    return x
+
+
+def peak_bytes(function):
+    """At most in use during the call, beyond what was before."""
+    before = _core.memory_stats()["allocated"]
+    _core.reset_peak_memory()
+    result = function()
+    return result, _core.memory_stats()["peak"] - before
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_as_one_by_one(name):
+    model, x = fused(name)
+    wanted = one_by_one(model.double(), x.double()).numpy()
+    model.float()
+    before, results = fastnn.get_num_threads(), []
+    for n in (1, 2, 3):
+        fastnn.set_num_threads(n)
+        results += [model(x).numpy(), model(x).numpy()]
+    fastnn.set_num_threads(before)
+    np.testing.assert_allclose(results[0], wanted, 1e-4, 1e-5)
+    for y in results[1:]:
+        np.testing.assert_array_equal(results[0], y)
+
+
+def large_image(l2=2 << 20):
+    """Images between the layers that no second-level cache holds."""
+    size = 1 + int((16 * l2 / (72 * 4)) ** 0.5)
+    model, _ = fused("stride 1")
+    return model, fastnn.randn(1, 12, size, size)
+
+
+def test_images_between_the_layers_are_never_whole():
+    model, x = large_image()
+    model(x)
+    y, peak = peak_bytes(lambda: model(x))
+    whole, peak_of_whole = peak_bytes(lambda: one_by_one(model, x))
+    assert peak < peak_of_whole / 2
+    np.testing.assert_allclose(y.numpy(), whole.numpy(), 1e-4, 1e-5)
+
+
+def test_changes_are_seen():
+    model, x = fused("stride 2")
+    before = model(x)
+    model[3].layer.weight.mul_(2)
+    after = model(x).numpy()
+    assert (after != before.numpy()).any()
+    np.testing.assert_allclose(after, one_by_one(model, x).numpy(), 1e-4, 1e-5)
+    seen = []
+    model[3].register_forward_hook(lambda m, args, y: seen.append(y.shape))
+    np.testing.assert_allclose(model(x).numpy(), after, 1e-4, 1e-5)
+    assert seen == [(1, 72, 47, 51)]
+
+
+def test_not_a_number_stays_where_it_is():
+    model, x = fused("stride 1")
+    x[0, 0, 40, 50] = float("nan")
+    assert int(model(x).isnan().sum()) == 9 * 20
+
+
+def test_layers_that_do_not_fit_say_so():
+    model, x = fused("as written")
+    model[4].layer = conv(60, 60, 3, groups=60).eval()
+    model.requires_grad_(False)
+    with pytest.raises(RuntimeError, match="conv2d"):
+        model(x)
+
+
+def test_gradients():
+    model, x = fused("stride 1")
+    x.requires_grad_()
+    model(x).sum().backward()
+    dx = x.grad.numpy()
+    a, b, c = model[0].layer, model[3].layer, model[6]
+    y = F.relu6(F.conv2d(x.double(), a.weight.double(), a.bias.double()))
+    y = F.relu6(F.conv2d(y, b.weight.double(), b.bias.double(), 1, 1, 1, 72))
+    x.grad = None
+    F.conv2d(y, c.weight.double(), c.bias.double()).sum().backward()
+    np.testing.assert_allclose(dx, x.grad.numpy(), 1e-3, 1e-4)
