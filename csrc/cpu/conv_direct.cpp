@@ -35,6 +35,7 @@ struct RowPlan {
     rows = std::clamp<int64_t>(fit, std::min<int64_t>(4, c.axis[1].out), c.axis[1].out);
     if (work * rows > 8 * kTaskWork)  // more tasks
       rows = std::clamp<int64_t>(8 * kTaskWork / work, std::min<int64_t>(8, rows), rows);
+    rows = std::min(rows, rows_for_threads(work * c.axis[1].out));
     row_bands = (c.axis[1].out + rows - 1) / rows;
     per_task = std::max<int64_t>(1, kTaskWork / (work * rows));
     straight = c.elem() == elem && (c.result.axis[2] == 1 || c.axis[2].out == 1) &&
@@ -51,6 +52,13 @@ struct RowPlan {
         stencil ? rows * x.out : kernels.max_filters * kConvVectors * kernels.lanes;
     stage_bytes = straight ? 0 : round_up(staged * elem, 64);
     scratch_each = band_bytes + stage_bytes;
+  }
+  // Few images: a band for every thread, as far as there is work. Sums are the same for all cuts.
+  int64_t rows_for_threads(int64_t image_work) const {
+    const int64_t images = std::max<int64_t>(1, c.batch * c.groups);
+    const int64_t most = std::max<int64_t>(1, image_work / (2 * kTaskWork) + 1);
+    const int64_t wanted = std::min(most, (max_workers() + images - 1) / images);
+    return (c.axis[1].out + wanted - 1) / wanted;
   }
   int64_t filters(int64_t block) const {
     return (block + 1) * c.out / filter_blocks - first(block);

@@ -76,14 +76,20 @@ struct WinogradPlan {
   int64_t bias_bytes() const { return panel * kElem; }
 
  private:
-  // Tiles and filters of a task: functions of the shape alone.
+  // Tiles and filters of a task: enough tasks for the threads. Sums are the same for all cuts. A
+  // few tiles are transformed sooner than another core's are fetched.
   void cut() {
+    const int64_t workers = max_workers(), wanted = workers > 1 ? kTasks : 1;
     panel_groups = 1;
     cut_tiles(kTiles);
-    if (tasks() < kTasks && panels < kTasks) cut_tiles(kLeastTiles);
-    if (tasks() < kTasks) panel_groups = std::min(panels, ceil_div(kTasks, tasks()));
+    if (tasks() < wanted && panels < wanted) cut_tiles(kLeastTiles);
+    const bool few = tile_groups == 1 && c.groups == 1;
+    if (few)
+      panel_groups = std::min(panels, workers);
+    else if (tasks() < wanted)
+      panel_groups = std::min(panels, ceil_div(wanted, tasks()));
     share_filters = tile_groups > 1 || c.prepared;
-    share_image = panel_groups > 1;
+    share_image = panel_groups > 1 && !few;
   }
   void cut_tiles(int64_t limit) {
     const int64_t all = tile_rows * tile_columns;
