@@ -55,6 +55,8 @@ void choose_modes(const GemmProblem& p, GemmPlan& plan) {
   const int64_t row_panels = ceil_div(p.m, f.mr), column_panels = ceil_div(p.n, f.nr);
   const bool small = work_of(p) <= 1e6;
 
+  // Too short for two rounds of the threads: packing B, then the tasks.
+  const bool brief = max_workers() > 1 && work_of(p) <= 2e7 && column_panels >= 4;
   const bool b_direct = in_memory(p.b, p.dtype) && (p.b.lane_stride == 1 || p.n == 1);
   // Packing costs as much as it saves where the operand stays in a near cache; and what one core
   // packs for another is slow to read.
@@ -65,7 +67,7 @@ void choose_modes(const GemmProblem& p, GemmPlan& plan) {
     plan.b = GemmMode::direct;
   else if (p.share == GemmShare::b && plan.segments == 1)
     plan.b = GemmMode::shared;
-  else if (p.share == GemmShare::a || plan.segments > 1 || row_panels <= 2 || small)
+  else if (p.share == GemmShare::a || plan.segments > 1 || row_panels <= 2 || small || brief)
     plan.b = GemmMode::own;
   else if (p.batch > 1 && !p.b_same && work_of(p) < 1e8)
     plan.b = GemmMode::own;
