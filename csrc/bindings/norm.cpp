@@ -2,6 +2,7 @@
 // None.
 #include "fastnn/ops/norm.h"
 
+#include "bindings/activation.h"
 #include "bindings/classes.h"
 
 namespace fastnn {
@@ -112,7 +113,8 @@ Arg same_layout_arg(py::handle a, const TensorView& like, const char* op, const 
 }
 
 py::tuple batch_forward(py::handle x, py::handle weight, py::handle bias, py::handle running_mean,
-                        py::handle running_var, bool training, double momentum, double eps) {
+                        py::handle running_var, bool training, double momentum, double eps,
+                        py::handle activation) {
   const char* op = "batch_norm";
   const Arg in = channels_arg(x, op, "input");
   const Arg w = optional_contiguous_arg(weight, op, "weight"),
@@ -129,7 +131,7 @@ py::tuple batch_forward(py::handle x, py::handle weight, py::handle bias, py::ha
   NewArray y = new_array_like(in.view, dtype);
   NewArray mean = new_array(dtype, {in.view.shape[1]}), rstd = new_array(dtype, {in.view.shape[1]});
   run_op(
-      batch_norm_forward, BatchNormParams{training, momentum, eps},
+      batch_norm_forward, BatchNormParams{training, momentum, eps, activation_arg(activation, op)},
       {merge_inner_axes(in.view), w, b, mean_arg, var_arg, merge_inner_axes(y.view), mean, rstd});
   return py::make_tuple(y.array, mean.array, rstd.array);
 }
@@ -138,9 +140,10 @@ py::tuple batch_forward(py::handle x, py::handle weight, py::handle bias, py::ha
 template <class Params>
 py::tuple channel_backward(const Op<Params>& backward, const Params& params, const char* op,
                            py::handle dy, py::handle x, py::handle weight, py::handle mean,
-                           py::handle rstd, Wanted wanted) {
+                           py::handle rstd, Wanted wanted, py::handle y = py::none()) {
   const Arg in = channels_arg(x, op, "input"), g = same_layout_arg(dy, in.view, op, "grad_output");
   const Arg w = optional_contiguous_arg(weight, op, "weight");
+  const Arg out = y.is_none() ? Arg{} : same_layout_arg(y, in.view, op, "output");
   const Arg m = contiguous_arg(mean, op, "mean"), r = contiguous_arg(rstd, op, "rstd");
   const DType dtype = in.view.dtype;
   NewArray dx;
@@ -150,7 +153,8 @@ py::tuple channel_backward(const Op<Params>& backward, const Params& params, con
   NewArray dbias = wanted_vector(wanted.dbias, dtype, in.view.shape[1]);
   run_op(backward, params,
          {merge_inner_axes(g.view), merge_inner_axes(in.view), w, m, r,
-          wanted.dx ? merge_inner_axes(dx.view) : TensorView{}, dweight, dbias});
+          wanted.dx ? merge_inner_axes(dx.view) : TensorView{}, dweight, dbias,
+          out.view ? merge_inner_axes(out.view) : TensorView{}});
   return py::make_tuple(dx.array, dweight.array, dbias.array);
 }
 
@@ -175,12 +179,13 @@ void bind_norm(py::module_& m) {
   m.def("row_norm", &row_forward);
   m.def("row_norm_backward", &row_backward);
   m.def("batch_norm", &batch_forward);
-  m.def(
-      "batch_norm_backward", [](py::handle dy, py::handle x, py::handle weight, py::handle mean,
-                                py::handle rstd, bool training, bool dx, bool dweight, bool dbias) {
-        return channel_backward(batch_norm_backward, BatchNormParams{training, 0, 0}, "batch_norm",
-                                dy, x, weight, mean, rstd, Wanted{dx, dweight, dbias});
-      });
+  m.def("batch_norm_backward",
+        [](py::handle dy, py::handle x, py::handle weight, py::handle mean, py::handle rstd,
+           bool training, bool dx, bool dweight, bool dbias, py::handle activation, py::handle y) {
+          const BatchNormParams params{training, 0, 0, activation_arg(activation, "batch_norm")};
+          return channel_backward(batch_norm_backward, params, "batch_norm", dy, x, weight, mean,
+                                  rstd, Wanted{dx, dweight, dbias}, y);
+        });
   m.def("group_norm", &group_forward);
   m.def("group_norm_backward",
         [](py::handle dy, py::handle x, int64_t groups, py::handle weight, py::handle mean,

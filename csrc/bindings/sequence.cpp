@@ -37,7 +37,10 @@ const py::object& Value::as_tensor_object() {
 }
 
 void Value::call(py::handle module) {
-  PyObject* result = PyObject_CallOneArg(module.ptr(), as_tensor_object().ptr());
+  take(PyObject_CallOneArg(module.ptr(), as_tensor_object().ptr()));
+}
+
+void Value::take(PyObject* result) {
   if (!result) throw py::error_already_set();
   tensor = py::reinterpret_steal<py::object>(result);
   array = {};
@@ -161,6 +164,9 @@ bool run_rectifier(const Layer& layer, Value& v, Activation activation) {
   return true;
 }
 
+// Left to its own forward(), but for a ReLU behind it in training: see normalize().
+bool run_batch_norm(const Layer&, Value&, Activation) { return false; }
+
 bool run_nothing(const Layer&, Value&, Activation) { return true; }
 
 bool run_dropout(const Layer& layer, Value& v, Activation) {
@@ -252,24 +258,39 @@ class Sequence {
   // and the module's own forward() has to run (it also knows what to say of arguments that are
   // wrong).
   Py_ssize_t run_plainly(Py_ssize_t i) {
-    Layer layer, next_layer;
+    Layer layer;
     const Kind* kind = plain_kind(module(i), layer);
     if (!kind) return 0;
     if (kind->run == run_sequence) return run_sequence(layer, v_, Activation::none);
+    if (kind->run == run_batch_norm) return normalize(layer, i);
     try {
       if (!v_.load()) return 0;
       if (kind->run == run_conv || kind->run == run_activated)
         if (const Py_ssize_t count = run_chain(i)) return count;
-      Activation activation = kind->activation;
-      Py_ssize_t count = 1;
-      if (kind->activates && i + 1 < size_) {
-        const Kind* next = plain_kind(module(i + 1), next_layer);
-        if (next && next->activation != Activation::none) activation = next->activation, count = 2;
-      }
-      return kind->run(layer, v_, activation) ? count : 0;
+      const Activation behind = kind->activates ? activation_of(i + 1) : Activation::none;
+      if (behind == Activation::none) return kind->run(layer, v_, kind->activation) ? 1 : 0;
+      return kind->run(layer, v_, behind) ? 2 : 0;
     } catch (const Error&) {
       return 0;
     }
+  }
+
+  // What module i is, if it is a plain ReLU or ReLU6.
+  Activation activation_of(Py_ssize_t i) const {
+    Layer layer;
+    const Kind* kind = i < size_ ? plain_kind(module(i), layer) : nullptr;
+    return kind ? kind->activation : Activation::none;
+  }
+
+  // In training a batch norm takes the ReLU behind it along, also where gradients are wanted: two
+  // passes over memory less.
+  Py_ssize_t normalize(const Layer& layer, Py_ssize_t i) {
+    const Activation behind = activation_of(i + 1);
+    if (behind == Activation::none || layer.get(FASTNN_NAME("training")) != Py_True) return 0;
+    PyObject* name = behind == Activation::relu ? FASTNN_NAME("relu") : FASTNN_NAME("relu6");
+    v_.take(PyObject_CallMethodObjArgs(module(i), FASTNN_NAME("_normalized"),
+                                       v_.as_tensor_object().ptr(), name, nullptr));
+    return 2;
   }
 
   Py_ssize_t run_chain(Py_ssize_t first) {
@@ -307,6 +328,7 @@ struct Known {
 };
 constexpr Known kKnown[] = {{"conv", run_conv, true},
                             {"linear", run_linear, true},
+                            {"batch_norm", run_batch_norm},
                             {"activated", run_activated},
                             {"max_pool", run_max_pool},
                             {"adaptive_avg_pool", run_adaptive_avg_pool},

@@ -25,6 +25,7 @@ struct Value {
   bool load();
   const py::object& as_tensor_object();
   void call(py::handle module);
+  void take(PyObject* result);  // of a module's call; null: it raised
 };
 
 #define FASTNN_NAME(text)                                           \

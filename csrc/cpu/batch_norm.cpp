@@ -1,6 +1,8 @@
 // Batch norm. Planes: a task takes a channel, whose planes stay in cache from pass to pass.
 // Channels-last: tasks of rows and channels make sums; those are joined in double, in a fixed
 // order.
+#include <limits>
+
 #include "cpu/column_sums.h"
 
 namespace fastnn {
@@ -20,7 +22,13 @@ void check_vectors(const TensorView& x, std::initializer_list<const TensorView*>
     check_norm_vector(kName, "a vector of channels", x, *v, x.shape[1]);
 }
 
+void check_activation(const BatchNormParams& p) {
+  if (p.activation != Activation::none && !rectifies(p.activation))
+    fail(ErrorKind::value, kName, ": activation must be none, relu or relu6");
+}
+
 void check_forward(const BatchNormParams& p, const TensorView* v) {
+  check_activation(p);
   check_channels(kName, v[0], {&v[5]});
   check_vectors(v[0], {&v[1], &v[2], &v[3], &v[4], &v[6], &v[7]});
   if (!p.training && (!v[3] || !v[4]))
@@ -102,7 +110,8 @@ void forward_planes(const BatchNormParams& p, const TensorView* v) {
       map = finish.running(c);
     }
     for (int64_t i = 0; i < s.n; ++i)
-      loops.affine(x + plane(i), y + plane(i), s.positions, map.mean, map.scale, map.shift);
+      loops.affine(x + plane(i), y + plane(i), s.positions, map.mean, map.scale, map.shift,
+                   rectifier_of(p.activation));
   });
 }
 
@@ -184,7 +193,7 @@ void forward_columns(const BatchNormParams& p, const TensorView* v, void* memory
     const int64_t at = t.first_row * s.channels + t.first_channel;
     const T* map = maps + t.first_channel;
     loops.column_affine(x + at, y + at, t.rows, s.channels, t.channels, map, map + s.channels,
-                        map + 2 * s.channels);
+                        map + 2 * s.channels, rectifier_of(p.activation));
   });
 }
 
@@ -210,9 +219,22 @@ void run_forward(const BatchNormParams& p, const TensorView* v, void* memory) {
 // ---- Backward
 // ---------------------------------------------------------------------------------------------------------
 
-void check_backward(const BatchNormParams&, const TensorView* v) {
+void check_backward(const BatchNormParams& p, const TensorView* v) {
+  check_activation(p);
   check_channels(kName, v[1], {&v[0], &v[5]});
+  if (p.activation == Activation::none)
+    return check_vectors(v[1], {&v[2], &v[3], &v[4], &v[6], &v[7]});
+  if (!p.training || !v[8])
+    fail(ErrorKind::value, kName, ": the gradient through an activation needs training, and y");
+  check_channels(kName, v[1], {&v[8]});
   check_vectors(v[1], {&v[2], &v[3], &v[4], &v[6], &v[7]});
+}
+
+template <class T>
+Gate<T> gate_of(const BatchNormParams& p, const TensorView* v) {
+  if (p.activation == Activation::none) return {};
+  const T none = std::numeric_limits<T>::quiet_NaN();
+  return {v[8].ptr<const T>(), p.activation == Activation::relu6 ? T(6) : none};
 }
 
 // dx = a (dy - c) + b (x - mean)
@@ -240,13 +262,15 @@ void backward_planes(const BatchNormParams& p, const TensorView* v) {
   const NormLoops<T>& loops = norm_loops<T>();
   const T *dy = v[0].ptr<const T>(), *x = v[1].ptr<const T>();
   T* dx = v[5].ptr<T>();
+  const Gate<T> gate = gate_of<T>(p, v);
   parallel_for(s.channels, [&](int64_t c, int) {
     const T mean = v[3].ptr<const T>()[c];
     const auto plane = [&](int64_t i) { return (i * s.channels + c) * s.positions; };
     double first = 0, second = 0;
     for (int64_t i = 0; i < s.n; ++i) {
       T a, b;
-      loops.product_sums(dy + plane(i), x + plane(i), nullptr, s.positions, mean, &a, &b);
+      loops.product_sums(dy + plane(i), x + plane(i), nullptr, s.positions, mean, &a, &b,
+                         gate.from(plane(i)));
       first += static_cast<double>(a);
       second += static_cast<double>(b);
     }
@@ -255,9 +279,9 @@ void backward_planes(const BatchNormParams& p, const TensorView* v) {
     for (int64_t i = 0; i < s.n; ++i) {
       if (p.training)
         loops.grad(dy + plane(i), x + plane(i), nullptr, dx + plane(i), s.positions, mean, T(1),
-                   slope.a, slope.b, slope.c);
+                   slope.a, slope.b, slope.c, gate.from(plane(i)));
       else
-        loops.affine(dy + plane(i), dx + plane(i), s.positions, T(0), slope.a, T(0));
+        loops.affine(dy + plane(i), dx + plane(i), s.positions, T(0), slope.a, T(0), {});
     }
   });
 }
@@ -268,6 +292,7 @@ void backward_columns(const BatchNormParams& p, const TensorView* v, void* memor
   const NormLoops<T>& loops = norm_loops<T>();
   const T *dy = v[0].ptr<const T>(), *x = v[1].ptr<const T>(), *mean = v[3].ptr<const T>();
   T* dx = v[5].ptr<T>();
+  const Gate<T> gate = gate_of<T>(p, v);
   const ColumnTasks tasks(s.count(), s.channels);
   auto* firsts = static_cast<double*>(memory);
   double* seconds = firsts + tasks.blocks * s.channels;
@@ -277,12 +302,12 @@ void backward_columns(const BatchNormParams& p, const TensorView* v, void* memor
     const int64_t from = t.first_row * s.channels + t.first_channel,
                   to = t.block * s.channels + t.first_channel;
     double* const sums[2] = {firsts + to, seconds + to};
-    sum_columns<T, 2>(0, t.rows, t.channels, sums,
-                      [&](int64_t r, int64_t rows, T(&part)[2][kColumnTile]) {
-                        const int64_t at = from + r * s.channels;
-                        loops.column_product_sums(dy + at, x + at, rows, s.channels, t.channels,
-                                                  mean + t.first_channel, part[0], part[1]);
-                      });
+    sum_columns<T, 2>(
+        0, t.rows, t.channels, sums, [&](int64_t r, int64_t rows, T(&part)[2][kColumnTile]) {
+          const int64_t at = from + r * s.channels;
+          loops.column_product_sums(dy + at, x + at, rows, s.channels, t.channels,
+                                    mean + t.first_channel, part[0], part[1], gate.from(at));
+        });
   });
   for (int64_t c = 0; c < s.channels; ++c) {
     double first = 0, second = 0;
@@ -305,10 +330,10 @@ void backward_columns(const BatchNormParams& p, const TensorView* v, void* memor
     if (p.training)
       loops.column_grad(dy + at, x + at, dx + at, t.rows, s.channels, t.channels, mean + c,
                         slopes + 3 * s.channels + c, slopes + c, slopes + s.channels + c,
-                        slopes + 2 * s.channels + c);
+                        slopes + 2 * s.channels + c, gate.from(at));
     else
       loops.column_affine(dy + at, dx + at, t.rows, s.channels, t.channels, zeros + c, slopes + c,
-                          zeros + c);
+                          zeros + c, {});
   });
 }
 

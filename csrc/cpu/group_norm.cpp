@@ -73,7 +73,7 @@ class Forward {
       T scale, shift;
       map(i % g_.groups * g_.in_group + k, stats, scale, shift);
       loops_.affine(x + k * g_.s.positions, y_ + i * length + k * g_.s.positions, g_.s.positions,
-                    high, scale, shift);
+                    high, scale, shift, {});
     }
   }
 
@@ -97,7 +97,8 @@ class Forward {
       for (int64_t c = begin; c < begin + g_.in_group; ++c) map(c, stats, scale[c], shift[c]);
     }
     const int64_t at = n * channels * g_.s.positions;
-    loops_.column_affine(x_ + at, y_ + at, g_.s.positions, channels, channels, high, scale, shift);
+    loops_.column_affine(x_ + at, y_ + at, g_.s.positions, channels, channels, high, scale, shift,
+                         {});
   }
 
  private:
@@ -197,7 +198,7 @@ class Backward {
     for (int64_t k = 0; k < g_.in_group; ++k) {
       const int64_t at = (first_channel + k) * s;
       T a, b;
-      loops_.product_sums(dy_ + at, x_ + at, nullptr, s, mean_[i], &a, &b);
+      loops_.product_sums(dy_ + at, x_ + at, nullptr, s, mean_[i], &a, &b, {});
       sums_[2 * (first_channel + k)] = static_cast<double>(a);
       sums_[2 * (first_channel + k) + 1] = static_cast<double>(b);
     }
@@ -207,7 +208,7 @@ class Backward {
     for (int64_t k = 0; k < g_.in_group; ++k) {
       const int64_t at = (first_channel + k) * s;
       loops_.grad(dy_ + at, x_ + at, nullptr, dx_ + at, s, mean_[i], weight(first_channel + k),
-                  rstd_[i], b, c);
+                  rstd_[i], b, c, {});
     }
   }
 
@@ -224,7 +225,7 @@ class Backward {
                         [&](int64_t r, int64_t rows, T(&part)[2][kColumnTile]) {
                           const int64_t at = base + r * channels + k;
                           loops_.column_product_sums(dy_ + at, x_ + at, rows, channels, width,
-                                                     mean + k, part[0], part[1]);
+                                                     mean + k, part[0], part[1], {});
                         });
     }
     for (int64_t k = 0; k < channels; ++k) {
@@ -244,7 +245,7 @@ class Backward {
       a[k] = rstd_[i];
     }
     loops_.column_grad(dy_ + base, x_ + base, dx_ + base, g_.s.positions, channels, channels, mean,
-                       w, a, b, c);
+                       w, a, b, c, {});
   }
 
   void weight_grads() const {

@@ -99,10 +99,10 @@ void backward(const RowNormParams& p, const TensorView* v, T* parts) {
       const T mean = means ? means[r] : T(0), rstd = rstds[r];
       if (dx) {
         T first, second;
-        loops.product_sums(dy + at, x + at, weight, s.length, mean, &first, &second);
+        loops.product_sums(dy + at, x + at, weight, s.length, mean, &first, &second, {});
         const T n = static_cast<T>(s.length), b = -(rstd * rstd) * (rstd * second) / n;
         loops.grad(dy + at, x + at, weight, dx + at, s.length, mean, T(1), rstd, b,
-                   p.centered ? first / n : T(0));
+                   p.centered ? first / n : T(0), {});
       }
       if (dweight || dbias)
         loops.weight_grad(dy + at, x + at, s.length, mean, rstd, dweight ? part : nullptr,

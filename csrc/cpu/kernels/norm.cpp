@@ -1,5 +1,6 @@
 #include "cpu/kernels/norm.h"
 
+#include "cpu/kernels/gemm_vec.h"
 #include "cpu/kernels/vec.h"
 
 namespace fastnn::FASTNN_ISA_NS {
@@ -25,6 +26,13 @@ FASTNN_INLINE void each(int64_t n, F body) {
   int64_t at = 0;
   for (; at + kLanes<T> <= n; at += kLanes<T>) body(at, Whole<T>{});
   if (at < n) body(at, Part<T>{n - at});
+}
+
+template <class T, class IO>
+FASTNN_INLINE Vec<T> passed(const Gate<T>& gate, const IO& io, int64_t at, Vec<T> dy) {
+  if (!gate.y) return dy;
+  const Vec<T> y = io.get(gate.y, at);
+  return (y <= T(0)) | (y >= gate.high) ? Vec<T>{} : dy;
 }
 
 // Zero in the lanes from n on.
@@ -77,19 +85,20 @@ void centered_sums(const T* x, int64_t n, T mean, T* first, T* second) {
 }
 
 template <class T>
-void product_sums(const T* dy, const T* x, const T* weight, int64_t n, T mean, T* first,
-                  T* second) {
+void product_sums(const T* dy, const T* x, const T* weight, int64_t n, T mean, T* first, T* second,
+                  Gate<T> gate) {
   two_sums<T>(n, first, second, [&](int64_t at, auto io, Vec<T>& a, Vec<T>& b) {
-    const Vec<T> v = io.get(dy, at), g = weight ? v * io.get(weight, at) : v;
+    const Vec<T> v = passed(gate, io, at, io.get(dy, at)), g = weight ? v * io.get(weight, at) : v;
     a += g;
     b = fma(g, io.get(x, at) - mean, b);
   });
 }
 
 template <class T>
-void affine(const T* x, T* y, int64_t n, T mean, T scale, T shift) {
+void affine(const T* x, T* y, int64_t n, T mean, T scale, T shift, Rectifier rectifier) {
   each<T>(n, [&](int64_t at, auto io) {
-    io.put(y, at, fma(io.get(x, at) - mean, splat(scale), splat(shift)));
+    const Vec<T> v = fma(io.get(x, at) - mean, splat(scale), splat(shift));
+    io.put(y, at, rectifier.on ? rectified(rectifier, v) : v);
   });
 }
 
@@ -109,9 +118,11 @@ void weighted_affine(const T* x, T* y, int64_t n, T mean, T scale, T shift, cons
 }
 
 template <class T>
-void grad(const T* dy, const T* x, const T* weight, T* dx, int64_t n, T mean, T w, T a, T b, T c) {
+void grad(const T* dy, const T* x, const T* weight, T* dx, int64_t n, T mean, T w, T a, T b, T c,
+          Gate<T> gate) {
   each<T>(n, [&](int64_t at, auto io) {
-    const Vec<T> g = io.get(dy, at) * (weight ? io.get(weight, at) : splat(w));
+    const Vec<T> g =
+        passed(gate, io, at, io.get(dy, at)) * (weight ? io.get(weight, at) : splat(w));
     io.put(dx, at, fma(g - c, splat(a), (io.get(x, at) - mean) * b));
   });
 }
@@ -159,12 +170,12 @@ void column_centered_sums(const T* x, int64_t rows, int64_t stride, int64_t n, c
 
 template <class T>
 void column_product_sums(const T* dy, const T* x, int64_t rows, int64_t stride, int64_t n,
-                         const T* mean, T* first, T* second) {
+                         const T* mean, T* first, T* second, Gate<T> gate) {
   each<T>(n, [&](int64_t at, auto io) {
     const Vec<T> m = io.get(mean, at);
     Vec<T> a = io.get(first, at), b = io.get(second, at);
     for (int64_t r = 0; r < rows; ++r) {
-      const Vec<T> g = io.get(dy, at + r * stride);
+      const Vec<T> g = passed(gate, io, at + r * stride, io.get(dy, at + r * stride));
       a += g;
       b = fma(g, io.get(x, at + r * stride) - m, b);
     }
@@ -175,21 +186,23 @@ void column_product_sums(const T* dy, const T* x, int64_t rows, int64_t stride, 
 
 template <class T>
 void column_affine(const T* x, T* y, int64_t rows, int64_t stride, int64_t n, const T* mean,
-                   const T* scale, const T* shift) {
+                   const T* scale, const T* shift, Rectifier rectifier) {
   for (int64_t r = 0; r < rows; ++r)
     each<T>(n, [&](int64_t at, auto io) {
       const Vec<T> d = io.get(x, at + r * stride) - io.get(mean, at);
-      io.put(y, at + r * stride, fma(d, io.get(scale, at), io.get(shift, at)));
+      const Vec<T> v = fma(d, io.get(scale, at), io.get(shift, at));
+      io.put(y, at + r * stride, rectifier.on ? rectified(rectifier, v) : v);
     });
 }
 
 template <class T>
 void column_grad(const T* dy, const T* x, T* dx, int64_t rows, int64_t stride, int64_t n,
-                 const T* mean, const T* w, const T* a, const T* b, const T* c) {
+                 const T* mean, const T* w, const T* a, const T* b, const T* c, Gate<T> gate) {
   for (int64_t r = 0; r < rows; ++r)
     each<T>(n, [&](int64_t at, auto io) {
       const Vec<T> d = io.get(x, at + r * stride) - io.get(mean, at);
-      const Vec<T> g = io.get(dy, at + r * stride) * io.get(w, at);
+      const Vec<T> g =
+          passed(gate, io, at + r * stride, io.get(dy, at + r * stride)) * io.get(w, at);
       io.put(dx, at + r * stride, fma(g - io.get(c, at), io.get(a, at), d * io.get(b, at)));
     });
 }

@@ -57,11 +57,12 @@ def batch_norm(
     training: bool = True,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    activation: str = "none",
 ) -> tuple[np.ndarray, Saved]:
     """Normalises each channel of x (N, C, …). In training the running statistics, where given, are updated in place;
-    otherwise they are what is used."""
+    otherwise they are what is used. activation: "none", "relu" or "relu6"."""
     y, mean, rstd = _core.batch_norm(
-        x, weight, bias, running_mean, running_var, training, momentum, eps
+        x, weight, bias, running_mean, running_var, training, momentum, eps, activation
     )
     return y, (mean, rstd)
 
@@ -73,9 +74,13 @@ def batch_norm_backward(
     saved: Saved,
     *,
     training: bool = True,
+    activation: str = "none",
+    y: np.ndarray | None = None,
 ) -> Gradients:
-    """(dx, dweight, dbias)."""
-    return _core.batch_norm_backward(dy, x, weight, *saved, training, True, True, True)
+    """(dx, dweight, dbias). An activation needs the result y, and training."""
+    return _core.batch_norm_backward(
+        dy, x, weight, *saved, training, True, True, True, activation, y
+    )
 
 
 def group_norm(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._core import register_layer, set_module_class
-from . import activation, container, conv, dropout, flatten, linear, pooling
+from . import activation, batchnorm, container, conv, dropout, flatten, linear, pooling
 from .module import Module
 from .utils.inference import Activated
 
@@ -15,6 +15,8 @@ for dims, pool in enumerate((pooling.MaxPool1d, pooling.MaxPool2d, pooling.MaxPo
 register_layer(pooling.AdaptiveAvgPool1d, "adaptive_avg_pool", 1)
 register_layer(pooling.AdaptiveAvgPool2d, "adaptive_avg_pool", 2)
 register_layer(pooling.AdaptiveAvgPool3d, "adaptive_avg_pool", 3)
+for norm in (batchnorm.BatchNorm1d, batchnorm.BatchNorm2d, batchnorm.BatchNorm3d):
+    register_layer(norm, "batch_norm")
 register_layer(linear.Linear, "linear")
 register_layer(linear.Identity, "identity")
 register_layer(dropout.Dropout, "dropout")

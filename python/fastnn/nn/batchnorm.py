@@ -7,6 +7,7 @@ from typing import Any
 from .. import dtypes
 from ..ops import creation
 from ..ops import norm as F
+from ..ops.norm import normalize_batch
 from .module import Module
 from .parameter import Parameter
 
@@ -99,6 +100,9 @@ class _BatchNorm(_Norm):
         super().__init__(num_features, eps, momentum, affine, tracked, device, dtype, bias)
 
     def forward(self, input: Any) -> Any:
+        return self._normalized(input, "none")
+
+    def _normalized(self, input: Any, activation: str) -> Any:
         self._check_input_dim(input)
         momentum = 0.0 if self.momentum is None else self.momentum
         b, p = self._buffers, self._parameters
@@ -112,7 +116,8 @@ class _BatchNorm(_Norm):
         use_batch = self.training or (mean is None and var is None)
         if self.training and not self.track_running_stats:
             mean = var = None
-        return F.batch_norm(input, mean, var, p["weight"], p["bias"], use_batch, momentum, self.eps)
+        w, bias = p["weight"], p["bias"]
+        return normalize_batch(input, mean, var, w, bias, use_batch, momentum, self.eps, activation)
 
 
 class BatchNorm1d(_BatchNorm):

@@ -182,6 +182,14 @@ def batch_norm(
     them by `momentum`, with the unbiased variance; otherwise the running ones are used. Raises
     ValueError in training for one value per channel, ShapeError for vectors of another size.
     """
+    return normalize_batch(input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+def normalize_batch(
+    input: Any, running_mean: Any, running_var: Any, weight: Any, bias: Any, training: bool,
+    momentum: float | None, eps: float, activation: str = "none",
+) -> Any:  # fmt: skip
+    """activation(batch_norm()) in one pass forward and one backward: "none", or in training "relu" or "relu6"."""
     _check_channels(
         input, "batch_norm", running_mean=running_mean, running_var=running_var, weight=weight,
         bias=bias,
@@ -196,15 +204,18 @@ def batch_norm(
     mean_array, var_array = _array(running_mean), _array(running_var)
     y, mean, rstd = _core.batch_norm(
         _array(input), _array(weight), _array(bias), mean_array, var_array, training,
-        0.0 if momentum is None else float(momentum), float(eps),
+        0.0 if momentum is None else float(momentum), float(eps), activation,
     )  # fmt: skip
     if training and running_mean is not None:
         _write_back(running_mean, mean_array)
         _write_back(running_var, var_array)
     out = wrap(cast(y, input._data.dtype))
     if wants_grad(input, weight, bias):
-        ctx = (bool(training), float(eps), mean, rstd)
-        record(out, _batch_norm_backward, (input, weight, bias), (input, weight, bias), ctx)
+        ctx = (bool(training), float(eps), mean, rstd, activation)
+        y_saved = () if activation == "none" else (out,)
+        record(
+            out, _batch_norm_backward, (input, weight, bias), (input, weight, bias, *y_saved), ctx
+        )
     return out
 
 
@@ -216,10 +227,13 @@ def _write_back(t: Any, updated: np.ndarray) -> None:
 
 
 def _batch_norm_backward(node: Node, dy: Any) -> tuple:
-    x, weight, bias = node.saved_tensors()
-    training, eps, mean, rstd = node.ctx
+    x, weight, bias, *saved = node.saved_tensors()
+    training, eps, mean, rstd, activation = node.ctx
     if wants_grad(dy, x, weight):
         dims = _others(x.dim(), (1,))
+        if saved:
+            y = saved[0].detach()
+            dy = dy.masked_fill((y <= 0) | (y >= 6) if activation == "relu6" else y <= 0, 0)
         w = _per_channel(weight, x.dim())
         g = dy if w is None else dy * w
         if training:
@@ -231,8 +245,9 @@ def _batch_norm_backward(node: Node, dy: Any) -> tuple:
             dx = g * scale
         return dx, _reduced(dy * xhat, dims, weight), _reduced(dy, dims, bias)
     dx, dw, db = _core.batch_norm_backward(
-        wide(dy._data), _array(x), _array(weight), mean, rstd, training, *_wanted(node)
-    )
+        wide(dy._data), _array(x), _array(weight), mean, rstd, training, *_wanted(node),
+        activation, _array(saved[0]) if saved else None,
+    )  # fmt: skip
     return _result(dx, x), _result(dw, weight), _result(db, bias)
 
 

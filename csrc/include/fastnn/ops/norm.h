@@ -13,6 +13,7 @@
 // rstd are saved for backward.
 #pragma once
 
+#include "fastnn/activation.h"
 #include "fastnn/op.h"
 
 namespace fastnn {
@@ -32,13 +33,15 @@ struct BatchNormParams {
   bool training;    // statistics of the batch; else the running ones
   double momentum;  // weight of this batch in the running statistics, whose variance is unbiased
   double eps;
+  Activation activation = Activation::none;  // of y: none, relu or relu6
 };
 
 // x, y, dy, dx are [N, C, S], with strides of (C S, S, 1) or channels-last (S C, 1, C), all the
 // same. Views: 0 x, 1 weight [C], 2 bias [C], 3 running mean [C], 4 running variance [C] (in
 // training updated unless null; needed otherwise), 5 y, 6 mean [C], 7 rstd [C].
 extern const Op<BatchNormParams> batch_norm_forward;
-// Views: 0 dy, 1 x, 2 weight, 3 mean, 4 rstd, 5 dx, 6 dweight, 7 dbias.
+// Views: 0 dy, 1 x, 2 weight, 3 mean, 4 rstd, 5 dx, 6 dweight, 7 dbias, 8 y (with an activation,
+// which needs training).
 extern const Op<BatchNormParams> batch_norm_backward;
 
 struct GroupNormParams {
