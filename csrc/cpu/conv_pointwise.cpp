@@ -20,6 +20,7 @@ constexpr int64_t kFewPixels = 256, kManyChannels = 96;  // where writing the su
 constexpr int64_t kBlock = 384;    // channels that are summed before the sums are stored
 constexpr double kTaskWork = 4e5;  // multiply-adds
 constexpr double kTasks = 16;
+constexpr int64_t kFewPanels = 16;  // a single run is cut in two
 
 // Pixels follow each other without gaps, so that a plane is one row.
 bool is_flat(const Correlation& c) {
@@ -36,6 +37,7 @@ struct PointwisePlan {
   int64_t rows, columns;          // of a plane
   int64_t run_rows, run_columns;  // of a run
   int64_t row_runs, column_runs;
+  bool runs_first;  // neighbouring tasks have the same filters, not the same pixels
   int64_t offset_bytes, weight_bytes, sum_bytes, scratch_each;
 
   explicit PointwisePlan(const Correlation& correlation)
@@ -47,14 +49,17 @@ struct PointwisePlan {
     const bool flat = is_flat(c);
     rows = flat ? 1 : c.axis[1].out;
     columns = flat ? c.pixels() : c.axis[2].out;
-    run_columns = std::min(columns, kRun);
+    column_runs = ceil_div(columns, kRun);  // alike, for the threads' sake
     run_rows = std::clamp<int64_t>(kRun / columns, 1, rows);
     row_runs = ceil_div(rows, run_rows);
-    column_runs = ceil_div(columns, run_columns);
+    if (runs() == 1 && panels < kFewPanels && rows == 1)
+      column_runs = std::min<int64_t>(2, columns);
+    run_columns = ceil_div(columns, column_runs);
     const double work =
         static_cast<double>(c.batch * c.pixels() * c.groups) * static_cast<double>(c.out * c.in);
     const auto wanted = static_cast<int64_t>(std::clamp(work / kTaskWork, 1.0, kTasks));
-    panel_groups = std::min(panels, ceil_div(wanted, c.batch * c.groups * row_runs * column_runs));
+    panel_groups = std::min(panels, ceil_div(wanted, runs()));
+    runs_first = all_weights() > c.batch * c.in * c.pixels() * kElem;
     offset_bytes = round_up(block * 8, 64);
     weight_bytes = c.prepared ? 0 : all_weights();
     sum_bytes = run_rows * run_columns * panel * kElem;
@@ -68,7 +73,8 @@ struct PointwisePlan {
   int64_t weight_of(int64_t group, int64_t j) const {
     return (group * panels + j) * c.in * panel * kElem;
   }
-  int64_t tasks() const { return c.batch * c.groups * row_runs * column_runs * panel_groups; }
+  int64_t runs() const { return c.batch * c.groups * row_runs * column_runs; }
+  int64_t tasks() const { return runs() * panel_groups; }
 };
 
 void pack_all(const PointwisePlan& p, char* dst) {
@@ -91,7 +97,8 @@ class PointwiseRun {
 
   void all() const {
     parallel_for(p_.tasks(), [&](int64_t i, int worker) {
-      const int64_t panels = i % p_.panel_groups, run = i / p_.panel_groups;
+      const int64_t panels = p_.runs_first ? i / p_.runs() : i % p_.panel_groups;
+      const int64_t run = p_.runs_first ? i % p_.runs() : i / p_.panel_groups;
       const int64_t column = run % p_.column_runs, row = run / p_.column_runs % p_.row_runs;
       const int64_t plane = run / p_.column_runs / p_.row_runs;
       Task t;
