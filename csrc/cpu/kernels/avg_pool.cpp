@@ -7,6 +7,7 @@
 #include "cpu/kernels/avg_pool.h"
 
 #include "cpu/kernels/avg_pool_2x2.h"
+#include "cpu/kernels/avg_pool_3x3.h"
 
 namespace fastnn::FASTNN_ISA_NS {
 namespace {
@@ -81,7 +82,7 @@ FASTNN_INLINE void average_along(const AvgRows<T>& a, const T* line, T rows, T* 
       }
     }
     const Vec<T> size = a.divisor != 0 ? splat<T>(a.divisor) : load(a.sizes + o) * rows;
-    store_some<T>(y + o, sum / size, at_most(w.out - o, n));
+    store_some<T>(y + o, divide(sum, size), at_most(w.out - o, n));
   }
 }
 
@@ -98,6 +99,7 @@ FASTNN_INLINE void average_any(const AvgRows<T>& a, const T* line, T rows, T* y)
 template <class T>
 void rows(const AvgRows<T>& a) {
   if (is_2x2(a.d, a.h, a.w)) return rows_2x2(a);
+  if (is_3x3(a.d, a.h, a.w)) return a.w.stride == 1 ? rows_3x3<T, 1>(a) : rows_3x3<T, 2>(a);
   clear_line(a.line, avg_line_elements(a.w));
   for (int64_t r = a.first; r < a.last; ++r) {
     const int64_t od = r / a.h.out, oh = r % a.h.out;
@@ -194,6 +196,8 @@ void rows_backward_any(const AvgRowsBackward<T>& a) {
 
 template <class T>
 void rows_backward(const AvgRowsBackward<T>& a) {
+  if (is_3x3(a.d, a.h, a.w))
+    return a.w.stride == 1 ? rows_backward_3x3<T, 1>(a) : rows_backward_3x3<T, 2>(a);
   if (!is_2x2(a.d, a.h, a.w)) return rows_backward_any(a);
   for_row_pairs(
       a, [&](int64_t id, int64_t oh) { backward_2x2_rows(a, id, oh); },

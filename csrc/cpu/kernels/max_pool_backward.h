@@ -111,28 +111,6 @@ FASTNN_INLINE int64_t find_covering(const Args& a, int64_t id, int64_t ih, Cover
   return count;
 }
 
-// Elements of dx: one vector at stride 1; at stride 2 the even and the odd elements of two;
-// otherwise one by one, every `stride` elements, from phase and phase + 1.
-template <class T, int kStride>
-FASTNN_INLINE void store_phases(T* dx, Vec<T> low, Vec<T> high, int64_t left, int64_t stride,
-                                int64_t phase) {
-  constexpr int64_t n = kLanes<T>;
-  if constexpr (kStride == 1) {
-    store_some<T>(dx, low, at_most(left, n));
-  } else if constexpr (kStride == 2) {
-    store_some<T>(dx, zip_low<T>(low, high), at_most(left, n));
-    if (left > n) store_some<T>(dx + n, zip_high<T>(low, high), at_most(left - n, n));
-  } else {
-    T lane[2][n];
-    store(lane[0], low);
-    store(lane[1], high);
-    const int64_t phases = at_most(stride - phase, 2);
-    for (int64_t j = 0; j < n; ++j)
-      for (int64_t q = 0; q < phases; ++q)
-        if (phase + q + j * stride < left) dx[phase + q + j * stride] = lane[q][j];
-  }
-}
-
 // Elements begin .. end of the rows first .. last of dx, a block of lanes * stride at a time.
 template <class T, int kStride, bool kEdge>
 void backward_columns(const MaxRowsBackward<T>& a, int64_t first, int64_t last, int64_t begin,
@@ -163,6 +141,49 @@ void backward_columns(const MaxRowsBackward<T>& a, int64_t first, int64_t last, 
         left -= n * stride;
       }
       if (++ih == a.h.in) ih = 0, ++id;
+    }
+  }
+}
+
+// ---- Windows of 3 x 3 -------------------------------------------------------------------------
+
+// Elements i, i + 1, ... of row ih of dx.
+template <class T, int kStride>
+FASTNN_INLINE void backward_3x3_block(const MaxRowsBackward<T>& a, int64_t id, int64_t ih,
+                                      int64_t i, const Around<T>& at) {
+  Vec<T> low{}, high{};
+#pragma GCC unroll 3
+  for (int64_t kh = 2; kh >= 0; --kh) {
+    const int64_t row = ih + a.h.padding - kh, oh = kStride == 1 ? row : row >> 1;
+    if ((kStride == 2 && (row & 1)) || oh < 0 || oh >= a.h.out) continue;
+    const T* g = a.dy + id * a.dy_d + oh * a.dy_h;
+    const uint8_t* index = a.index + id * a.index_d + oh * a.index_h;
+#pragma GCC unroll 3
+    for (int64_t kw = 2; kw >= 0; --kw) {
+      const int64_t o = output_at<kStride>(a.w, i, kw);
+      if (meets_odd<kStride>(a.w, i, kw))
+        add_won_in<T>(high, g + o, index + o, at.inside[kw], kh * 3 + kw);
+      else
+        add_won_in<T>(low, g + o, index + o, at.inside[kw], kh * 3 + kw);
+    }
+  }
+  T* dx = a.dx + id * a.dx_d + ih * a.dx_h + i;
+  store_phases<T, kStride>(dx, low, high, a.w.in - i, kStride, 0);
+}
+
+// Inlined into the choice of kernels, it would not keep its masks in registers.
+template <class T, int kStride>
+__attribute__((noinline)) void rows_backward_3x3(const MaxRowsBackward<T>& args) {
+  const MaxRowsBackward<T> a = args;
+  for (int64_t r = a.first; r < a.last; r += kRowGroup) {
+    const int64_t stop = at_most(r + kRowGroup, a.last);
+    for (int64_t i = 0; i < a.w.in; i += kLanes<T> * kStride) {
+      const auto at = outputs_around<T, kStride>(a.w, i);
+      int64_t id = r / a.h.in, ih = r % a.h.in;
+      for (int64_t k = r; k < stop; ++k) {
+        backward_3x3_block<T, kStride>(a, id, ih, i, at);
+        if (++ih == a.h.in) ih = 0, ++id;
+      }
     }
   }
 }
@@ -198,6 +219,8 @@ void rows_backward(const MaxRowsBackward<T>& a) {
           rows_backward_of<T, 2>(one);
         });
   }
+  if (is_3x3(a.d, a.h, a.w))
+    return a.w.stride == 1 ? rows_backward_3x3<T, 1>(a) : rows_backward_3x3<T, 2>(a);
   if (a.w.stride == 1) return rows_backward_of<T, 1>(a);
   if (a.w.stride == 2) return rows_backward_of<T, 2>(a);
   rows_backward_of<T, 0>(a);

@@ -7,17 +7,18 @@ namespace fastnn::FASTNN_ISA_NS {
 namespace {
 
 // A block of columns: where its windows begin, and, at the row's ends, which lanes each load may
-// touch.
-template <class T>
+// touch. Passed by value, like what says where rows lie: places are written as bytes, which may
+// alias everything that has an address.
+template <class T, int kKernel>
 struct Columns {
   int64_t o, start;
-  LaneRange<T> inside[kMostTaps + 1];
+  LaneRange<T> inside[(kKernel ? kKernel : kMostTaps) + 1];
 };
 
 // One row of the window: elements start + k * dilation + lane * stride. kStride and kKernel are 0
 // where they are not known when compiling. kEdge: some elements lie outside of the row.
 template <class T, int kStride, int kKernel, bool kIndex, bool kEdge>
-FASTNN_INLINE void see_row(Running<T, kIndex>& run, const T* row, const Columns<T>& at,
+FASTNN_INLINE void see_row(Running<T, kIndex>& run, const T* row, const Columns<T, kKernel>& at,
                            const PoolAxis& w, int64_t base) {
   constexpr int64_t n = kLanes<T>;
   const int64_t kernel = kKernel ? kKernel : w.kernel;
@@ -49,18 +50,19 @@ FASTNN_INLINE void see_row(Running<T, kIndex>& run, const T* row, const Columns<
 // Windows whose elements are all -inf or outside never had a winner: their first element inside
 // wins.
 template <class T>
-__attribute__((noinline)) void settle(IntVec<T>& place, const PoolAxis& w, int64_t o,
-                                      int64_t base) {
+__attribute__((noinline)) IntVec<T> settle(IntVec<T> place, PoolAxis w, int64_t o, int64_t base) {
   for (int64_t i = 0; i < kLanes<T>; ++i) {
     if (place[i] >= 0) continue;
     const int64_t start = (o + i) * w.stride - w.padding;
     place[i] =
         static_cast<LaneInt<T>>(base + (start < 0 ? (-start + w.dilation - 1) / w.dilation : 0));
   }
+  return place;
 }
 
 template <class T, int kStride, int kKernel, bool kIndex, bool kEdge>
-FASTNN_INLINE void row_block(const MaxRows<T>& a, int64_t od, int64_t oh, const Columns<T>& at) {
+FASTNN_INLINE void row_block(const MaxRows<T>& a, int64_t od, int64_t oh,
+                             const Columns<T, kKernel>& at) {
   const PoolWindow &wd = a.d.windows[od], &wh = a.h.windows[oh];
   const int64_t kernel_w = kKernel ? kKernel : a.w.kernel;
   const int64_t first = (wd.first * a.h.kernel + wh.first) * kernel_w;
@@ -78,15 +80,15 @@ FASTNN_INLINE void row_block(const MaxRows<T>& a, int64_t od, int64_t oh, const 
   const int64_t n = at_most(a.w.out - at.o, kLanes<T>);
   store_some<T>(a.y + od * a.y_d + oh * a.y_h + at.o, run.value, n);
   if constexpr (kIndex) {
-    if (kEdge && any_negative(run.place)) settle<T>(run.place, a.w, at.o, first);
+    if (kEdge && any_negative(run.place)) run.place = settle<T>(run.place, a.w, at.o, first);
     store_bytes<T>(a.index + od * a.index_d + oh * a.index_h + at.o, run.place, n);
   }
 }
 
 // The blocks of columns from at.o to `end` in rows first .. last.
 template <class T, int kStride, int kKernel, bool kIndex, bool kEdge>
-FASTNN_INLINE void group_block(const MaxRows<T>& a, int64_t first, int64_t last, Columns<T>& at,
-                               int64_t end) {
+FASTNN_INLINE void group_block(const MaxRows<T> a, int64_t first, int64_t last,
+                               Columns<T, kKernel> at, int64_t end) {
   const int64_t n = kLanes<T>, stride = kStride ? kStride : a.w.stride, begin = at.o;
   int64_t od = first / a.h.out, oh = first % a.h.out;
   for (int64_t r = first; r < last; ++r) {
@@ -100,7 +102,8 @@ FASTNN_INLINE void group_block(const MaxRows<T>& a, int64_t first, int64_t last,
 
 // A block at a row's end: the ranges are the same for all rows.
 template <class T, int kStride, int kKernel, bool kIndex>
-FASTNN_INLINE void edge_block(const MaxRows<T>& a, int64_t first, int64_t last, Columns<T>& at) {
+FASTNN_INLINE void edge_block(const MaxRows<T>& a, int64_t first, int64_t last,
+                              Columns<T, kKernel> at) {
   const int64_t n = kLanes<T>, kernel = kKernel ? kKernel : a.w.kernel;
   const int64_t start = at.o * (kStride ? kStride : a.w.stride) - a.w.padding;
   if constexpr (kStride == 1) {
@@ -125,7 +128,7 @@ void rows_of(const MaxRows<T>& a) {
   const int64_t low = (a.w.padding + stride * n - 1) / (stride * n) * n;
   const int64_t room = a.w.in + a.w.padding - reach;
   const int64_t high = room < 0 ? 0 : at_most(room / (stride * n) * n + n, a.w.out);
-  Columns<T> at;
+  Columns<T, kKernel> at;
   for (int64_t r = a.first; r < a.last; r += kRowGroup) {
     const int64_t stop = at_most(r + kRowGroup, a.last);
     at.o = low;

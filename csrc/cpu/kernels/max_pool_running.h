@@ -3,13 +3,13 @@
 
 #include "cpu/kernels/lanes.h"
 #include "cpu/kernels/max_pool.h"
+#include "cpu/kernels/pool_3x3.h"
 
 namespace fastnn::FASTNN_ISA_NS {
 namespace {
 
 constexpr float kFloatLowest = -__builtin_inff();
 constexpr int64_t kMostTaps = 256;  // elements of a window along one axis
-constexpr int64_t kRowGroup = 16;   // rows that one block of columns is done for before the next
 
 template <class T, bool kIndex>
 struct Running {
