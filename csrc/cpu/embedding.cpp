@@ -251,8 +251,12 @@ void backward(const EmbeddingGradParams& p, const TensorView* v, int64_t* memory
   parallel_blocks(
       rows, std::max<int64_t>(1, rows * 16384 / std::max<int64_t>(work, 1)),
       [&](int64_t begin, int64_t end, int) {
+        // Most rows are met by no position, and one long write of zeros is the quickest.
+        std::memset(static_cast<void*>(out + begin * columns), 0,
+                    static_cast<size_t>((end - begin) * columns) * sizeof(T));
         for (int64_t r = begin; r < end; ++r) {
           const int64_t first = start[r], hits = r == p.padding ? 0 : start[r + 1] - first;
+          if (hits == 0) continue;
           const double factor = p.by_frequency && hits ? 1 / static_cast<double>(hits) : 1;
           for (int64_t j = 0; j < columns; j += kColumns)
             sum_rows(dy + j, v[0].stride[0], source + first, scale, order + first, hits,
