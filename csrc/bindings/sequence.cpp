@@ -7,9 +7,11 @@
 #include <vector>
 
 #include "bindings/activation.h"
+#include "bindings/classes.h"
 #include "bindings/fast_function.h"
 #include "bindings/gemm.h"
 #include "bindings/operands.h"
+#include "fastnn/ops/norm.h"
 
 namespace fastnn {
 
@@ -148,6 +150,33 @@ bool run_flatten(const Layer& layer, Value& v, Activation) {
   return true;
 }
 
+// In evaluation mode, and in place of an array that nobody else has.
+bool run_batch_norm(const Layer& layer, Value& v, Activation activation) {
+  PyObject *parameters = layer.get(FASTNN_NAME("_parameters")),
+           *buffers = layer.get(FASTNN_NAME("_buffers")), *eps = layer.get(FASTNN_NAME("eps"));
+  const DType dtype = v.view.dtype;
+  if (!parameters || !buffers || !PyDict_Check(parameters) || !PyDict_Check(buffers) || !eps ||
+      !PyFloat_Check(eps) || !layer.is_false(FASTNN_NAME("training")) || !v.view.contiguous() ||
+      v.view.ndim != layer.dims + 2 || (dtype != DType::f32 && dtype != DType::f64))
+    return false;
+  Arg w, b, mean, var;
+  if (!read_tensor(parameters, FASTNN_NAME("weight"), w) ||
+      !read_tensor(parameters, FASTNN_NAME("bias"), b) ||
+      !read_tensor(buffers, FASTNN_NAME("running_mean"), mean) ||
+      !read_tensor(buffers, FASTNN_NAME("running_var"), var) || !mean.view || !var.view)
+    return false;
+  for (const Arg* a : {&w, &b, &mean, &var})
+    if (a->view && (a->view.dtype != dtype || !a->view.contiguous())) return false;
+  const NewArray saved_mean = new_array(dtype, {v.view.shape[1]}),
+                 rstd = new_array(dtype, {v.view.shape[1]});
+  NewArray y{v.view, v.array};
+  if (v.tensor) y = new_array(dtype, v.view.shape, v.view.ndim);
+  run_op(batch_norm_forward, BatchNormParams{false, 0, PyFloat_AS_DOUBLE(eps), activation},
+         {merge_inner_axes(v.view), w, b, mean, var, merge_inner_axes(y.view), saved_mean, rstd});
+  v.set(std::move(y));
+  return true;
+}
+
 // In place: of an array that nobody else has.
 bool run_rectifier(const Layer& layer, Value& v, Activation activation) {
   const DType dtype = v.view.dtype;
@@ -163,9 +192,6 @@ bool run_rectifier(const Layer& layer, Value& v, Activation activation) {
   v.set(std::move(y));
   return true;
 }
-
-// Left to its own forward(), but for a ReLU behind it in training: see normalize().
-bool run_batch_norm(const Layer&, Value&, Activation) { return false; }
 
 bool run_nothing(const Layer&, Value&, Activation) { return true; }
 
@@ -262,7 +288,8 @@ class Sequence {
     const Kind* kind = plain_kind(module(i), layer);
     if (!kind) return 0;
     if (kind->run == run_sequence) return run_sequence(layer, v_, Activation::none);
-    if (kind->run == run_batch_norm) return normalize(layer, i);
+    if (kind->run == run_batch_norm)
+      if (const Py_ssize_t count = normalize(layer, i)) return count;
     try {
       if (!v_.load()) return 0;
       if (kind->run == run_conv || kind->run == run_activated)
@@ -328,7 +355,7 @@ struct Known {
 };
 constexpr Known kKnown[] = {{"conv", run_conv, true},
                             {"linear", run_linear, true},
-                            {"batch_norm", run_batch_norm},
+                            {"batch_norm", run_batch_norm, true},
                             {"activated", run_activated},
                             {"max_pool", run_max_pool},
                             {"adaptive_avg_pool", run_adaptive_avg_pool},

@@ -47,7 +47,10 @@ struct Layer {
   bool is_false(PyObject* name) const { return get(name) == Py_False; }
 };
 
-// Weight and bias of a layer, if no gradient is wanted for them.
+// A tensor (or None) out of a dict of a layer's, if no gradient is wanted for it.
+bool read_tensor(PyObject* all, PyObject* name, Arg& out, py::object* tensor = nullptr);
+
+// Weight and bias of a layer.
 struct Weights {
   Arg weight, bias;
   py::object tensor;  // the weight's

@@ -8,17 +8,6 @@ namespace fastnn {
 
 namespace {
 
-bool read_parameter(PyObject* all, PyObject* name, Arg& out, py::object* tensor) {
-  PyObject* tensor_object = PyDict_GetItemWithError(all, name);
-  if (!tensor_object || tensor_object == Py_None) return tensor_object != nullptr;
-  if (!is_tensor(tensor_object) || wants_grad(tensor_object)) return false;
-  PyObject* data = as_tensor(tensor_object)->data;
-  if (!py::detail::npy_api::get().PyArray_Check_(data)) return false;
-  out = input_arg(data, "layer", "weight");
-  *tensor = py::reinterpret_borrow<py::object>(tensor_object);
-  return true;
-}
-
 bool read_ints(PyObject* tuple, int64_t* out, int n) {
   if (!tuple || !PyTuple_Check(tuple) || PyTuple_GET_SIZE(tuple) != n) return false;
   for (int i = 0; i < n; ++i) {
@@ -35,10 +24,21 @@ bool read_ints(PyObject* tuple, int64_t* out, int n) {
 
 }  // namespace
 
+bool read_tensor(PyObject* all, PyObject* name, Arg& out, py::object* tensor) {
+  PyObject* found = PyDict_GetItemWithError(all, name);
+  if (!found || found == Py_None) return found != nullptr;
+  if (!is_tensor(found) || wants_grad(found)) return false;
+  PyObject* data = as_tensor(found)->data;
+  if (!py::detail::npy_api::get().PyArray_Check_(data)) return false;
+  out = input_arg(data, "layer", "weight");
+  if (tensor) *tensor = py::reinterpret_borrow<py::object>(found);
+  return true;
+}
+
 bool Weights::read(const Layer& layer) {
   PyObject* all = layer.get(FASTNN_NAME("_parameters"));
-  return all && PyDict_Check(all) && read_parameter(all, FASTNN_NAME("bias"), bias, &tensor) &&
-         read_parameter(all, FASTNN_NAME("weight"), weight, &tensor) && weight.view;
+  return all && PyDict_Check(all) && read_tensor(all, FASTNN_NAME("bias"), bias) &&
+         read_tensor(all, FASTNN_NAME("weight"), weight, &tensor) && weight.view;
 }
 
 bool ConvStep::read(const Layer& layer, Activation activation) {

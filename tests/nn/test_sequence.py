@@ -8,6 +8,17 @@ import pytest
 import fastnn
 from fastnn import nn
 
+
+def seen(bn):
+    """A batch norm after some training."""
+    bn.running_mean.uniform_(-1, 1)
+    bn.running_var.uniform_(0.5, 2)
+    if bn.affine:
+        bn.weight.data.uniform_(-2, 2)
+        bn.bias.data.uniform_(-1, 1)
+    return bn
+
+
 LAYERS = {
     "conv1d": (lambda: nn.Conv1d(3, 5, 3, 2, 1), (2, 3, 11)),
     "conv2d": (lambda: nn.Conv2d(3, 5, (3, 1), (1, 2), (1, 0), bias=False), (2, 3, 9, 8)),
@@ -26,6 +37,15 @@ LAYERS = {
     "max_pool3d": (lambda: nn.MaxPool3d(2, dilation=2), (2, 4, 5, 6)),
     "adaptive": (lambda: nn.AdaptiveAvgPool2d((None, 2)), (2, 3, 9, 8)),
     "adaptive1d": (lambda: nn.AdaptiveAvgPool1d(1), (2, 3, 9)),
+    "batch_norm1d": (lambda: seen(nn.BatchNorm1d(3)), (2, 3, 11)),
+    "batch_norm1d-flat": (lambda: seen(nn.BatchNorm1d(3)), (2, 3)),
+    "batch_norm2d": (lambda: seen(nn.BatchNorm2d(3)), (2, 3, 9, 8)),
+    "batch_norm2d-plain": (lambda: seen(nn.BatchNorm2d(3, affine=False)), (2, 3, 9, 8)),
+    "batch_norm2d-batch": (lambda: nn.BatchNorm2d(3, track_running_stats=False), (2, 3, 9, 8)),
+    "batch_norm3d": (lambda: seen(nn.BatchNorm3d(2)), (1, 2, 4, 5, 6)),
+    "conv, batch_norm": (
+        lambda: nn.Sequential(nn.Conv2d(3, 5, 3), seen(nn.BatchNorm2d(5))), (2, 3, 9, 8),
+    ),
     "flatten": (lambda: nn.Flatten(), (2, 3, 9, 8)),
     "flatten-2": (lambda: nn.Flatten(2), (2, 3, 9, 8)),
     "relu": (lambda: nn.ReLU(), (2, 3, 5)),
@@ -162,6 +182,24 @@ def test_classes_that_were_changed(monkeypatch):
     monkeypatch.setattr(nn.Module, "__call__", call)
     model(x)
     assert called == [nn.Sequential, nn.Conv2d, nn.ReLU, nn.Linear, nn.Dropout]
+
+
+def test_batch_norm_of_what_is_no_number():
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), seen(nn.BatchNorm2d(2)), nn.ReLU()).eval()
+    x = fastnn.tensor([[[[float("nan"), float("inf")], [-float("inf"), 0.0]]]])
+    with fastnn.no_grad():
+        same(model(x), one_by_one(model, x))
+        x = fastnn.randn(1, 1, 3, 3)
+        before = x.clone()
+        model[1:](fastnn.randn(1, 2, 3, 3))
+        nn.Sequential(model[1])(y := fastnn.ones(1, 2, 3, 3))
+        same(y, fastnn.ones(1, 2, 3, 3))
+        model(x)
+        same(x, before)
+        model[1].running_mean.add_(1)
+        same(model(x), one_by_one(model, x))
+        model[1].train()
+        same(model(x), one_by_one(copy.deepcopy(model), x))
 
 
 def test_subclasses_keep_their_forward():

@@ -15,8 +15,10 @@ for dims, pool in enumerate((pooling.MaxPool1d, pooling.MaxPool2d, pooling.MaxPo
 register_layer(pooling.AdaptiveAvgPool1d, "adaptive_avg_pool", 1)
 register_layer(pooling.AdaptiveAvgPool2d, "adaptive_avg_pool", 2)
 register_layer(pooling.AdaptiveAvgPool3d, "adaptive_avg_pool", 3)
-for norm in (batchnorm.BatchNorm1d, batchnorm.BatchNorm2d, batchnorm.BatchNorm3d):
-    register_layer(norm, "batch_norm")
+for dims, norm in enumerate(
+    (batchnorm.BatchNorm1d, batchnorm.BatchNorm2d, batchnorm.BatchNorm3d), 1
+):
+    register_layer(norm, "batch_norm", dims)
 register_layer(linear.Linear, "linear")
 register_layer(linear.Identity, "identity")
 register_layer(dropout.Dropout, "dropout")
