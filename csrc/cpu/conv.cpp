@@ -5,6 +5,7 @@
 
 #include "cpu/conv_direct.h"
 #include "cpu/conv_gemm.h"
+#include "cpu/conv_parts.h"
 #include "cpu/conv_shape.h"
 #include "cpu/ref/conv.h"
 #include "fastnn/isa.h"
@@ -126,25 +127,36 @@ bool takes_spread_planes(const Transposed& t) {
   return active_isa() != Isa::reference && prefers_spread_planes(t.whole());
 }
 
+bool by_filters(const Correlation& c) { return correlate_path(c).run == correlate_filters; }
+
+// Calls fn for every correlation that the gradient falls into; what is packed for all of them lies
+// in `memory`, null to ask how much that is.
+template <class F>
+void for_parts(const Transposed& t, const PartWeights& weights, const void* memory, F fn) {
+  if (t.gaps()) fn(t.nothing());
+  for (int64_t i = 0; i < t.parts(); ++i) {
+    const Correlation c = weights.bytes() ? weights.part(i, memory) : t.part(i);
+    if (c.taps() > 0 || !t.gaps()) fn(c);
+  }
+}
+
 size_t backward_input_workspace(const ConvParams& p, const TensorView* v) {
   const Transposed t(p, v[0], v[1], v[2], v[3]);
   if (takes_spread_planes(t)) return 0;
-  size_t bytes = t.gaps() ? correlate_workspace(t.nothing()) : 0;
-  for (int64_t i = 0; i < t.parts(); ++i) {
-    const Correlation c = t.part(i);
-    if (c.taps() > 0 || !t.gaps()) bytes = std::max(bytes, correlate_workspace(c));
-  }
-  return bytes;
+  const PartWeights weights(t, by_filters);
+  size_t bytes = 0;
+  for_parts(t, weights, p.dilation /* any address: nothing is read */,
+            [&](const Correlation& c) { bytes = std::max(bytes, correlate_workspace(c)); });
+  return weights.bytes() + bytes;
 }
 
 void run_backward_input(const ConvParams& p, const TensorView* v, void* workspace) {
   const Transposed t(p, v[0], v[1], v[2], v[3]);
   if (takes_spread_planes(t)) return correlate_spread_planes(t.whole());
-  if (t.gaps()) correlate(t.nothing(), workspace);
-  for (int64_t i = 0; i < t.parts(); ++i) {
-    const Correlation c = t.part(i);
-    if (c.taps() > 0) correlate(c, workspace);
-  }
+  const PartWeights weights(t, by_filters);
+  if (weights.bytes()) weights.pack(workspace);
+  void* rest = static_cast<char*>(workspace) + weights.bytes();
+  for_parts(t, weights, workspace, [&](const Correlation& c) { correlate(c, rest); });
 }
 
 // ---- Backward, weight ----

@@ -71,6 +71,11 @@ def path(id, x, weight, **kwargs):
     return Case(id, (x, weight, (weight[0],)), kwargs, make=normal_with_weight)
 
 
+def large(id, x, weight, **kwargs):
+    groups = kwargs.get("groups", 1)
+    return Case(id, (x, weight, (weight[1] * groups,)), kwargs, make=normal_with_weight)
+
+
 PATHS = [
     path("blocks-of-k", (2, 130, 9, 8), (20, 130, 3, 3), padding=1),
     path("many-filters", (2, 20, 9, 8), (150, 20, 3, 3), padding=1),
@@ -109,6 +114,25 @@ def test_paths(case, level):
     with isa(level):
         check_op(ops.conv2d, reference.conv_forward, reference.conv_backward, case,
                  ceilings="conv", dtypes=("float32",))  # fmt: skip
+
+
+# Weights that no near cache holds are laid out for all parts of the gradient at once.
+LARGE_WEIGHTS = [
+    large("4x4", (2, 160, 4, 5), (160, 96, 4, 4), stride=2, padding=1),
+    large("one-tap-parts", (1, 300, 5, 5), (300, 64, 3, 3), stride=2, padding=1),
+    large("stride3", (2, 128, 4, 3), (128, 128, 5, 5), stride=3, padding=2),
+    large("groups", (2, 256, 3, 3), (256, 96, 3, 3), stride=2, groups=2),
+    large("narrow-panel", (1, 160, 4, 4), (160, 100, 4, 4), stride=2, padding=1),
+    large("gaps", (1, 300, 3, 3), (300, 64, 3, 3), stride=4),
+]
+
+
+@pytest.mark.parametrize("level", _core.isa_levels()[1:])
+@pytest.mark.parametrize("case", LARGE_WEIGHTS, ids=str)
+def test_large_weights_of_strided_gradients(case, level):
+    with isa(level):
+        check_op(ops.conv_transpose2d, reference.conv_transpose_forward,
+                 reference.conv_transpose_backward, case, ceilings="conv", dtypes=("float32",))  # fmt: skip
 
 
 @pytest.mark.parametrize("level", _core.isa_levels()[1:])

@@ -1,0 +1,101 @@
+#include "cpu/conv_parts.h"
+
+#include <algorithm>
+
+#include "cpu/conv_direct.h"
+#include "cpu/gemm_core.h"
+#include "cpu/gemm_plan.h"
+#include "cpu/kernels/conv.h"
+#include "fastnn/parallel.h"
+
+namespace fastnn {
+
+namespace {
+
+constexpr int64_t kElem = 4;
+constexpr int64_t kChannels = 32;  // of a task
+
+bool two_axes_of_adjacent_taps(const Correlation& c) {
+  const ConvWeightView& w = c.weight;
+  const int64_t across = c.axis[2].taps;
+  return c.axis[0].out == 1 && c.axis[0].taps == 1 && (across == 1 || w.axis[2] == 1) &&
+         (c.axis[1].taps == 1 || w.axis[1] == across) && w.o == c.taps();
+}
+
+}  // namespace
+
+PartWeights::PartWeights(const Transposed& t, bool (*by_filters)(const Correlation&))
+    : t_(t), whole_(t.whole()), by_filters_(by_filters) {
+  const Correlation& c = whole_;
+  lanes_ = active_conv_kernels().filters.lanes;
+  const int64_t weight_bytes = c.groups * c.in * c.out * c.taps() * kElem;
+  if (c.dtype != DType::f32 || t.parts() < 2 || t.parts() > kMost || c.taps() > kMostTaps ||
+      c.out < lanes_ || c.batch == 0 || weight_bytes <= cache_sizes().l2 / 4 ||
+      !two_axes_of_adjacent_taps(c))
+    return;
+  panel_ = std::min(2 * lanes_, round_up(c.out, lanes_));
+  panels_ = ceil_div(c.out, panel_);
+  if (round_up(c.out, lanes_) != panels_ * panel_) return;  // a narrow panel is laid out by blocks
+  for (int64_t i = 0; i < t.parts(); ++i) {
+    const Correlation part = t.part(i);
+    if (part.taps() > 0 && !add_part(i, part)) {
+      bytes_ = 0;
+      return;
+    }
+  }
+}
+
+bool PartWeights::add_part(int64_t i, const Correlation& c) {
+  const bool panels = by_filters_(c);
+  if (c.pixels() == 0 || (!panels && c.taps() > 1)) return false;
+  parts_[i] = {bytes_, c.taps(), panels};
+  bytes_ += c.groups * panels_ * panel_ * c.in * c.taps() * kElem;
+  const int64_t first = (c.weight.data - whole_.weight.data) / kElem;
+  int64_t tap = 0;
+  for (int64_t y = 0; y < c.axis[1].taps; ++y)
+    for (int64_t x = 0; x < c.axis[2].taps; ++x)
+      rows_[first + y * c.weight.axis[1] + x * c.weight.axis[2]] = {i, tap++};
+  return true;
+}
+
+void PartWeights::pack(void* memory) const {
+  const int64_t chunks = ceil_div(whole_.in, kChannels);
+  parallel_for(whole_.groups * panels_ * chunks, [&](int64_t task, int) {
+    const int64_t first = task % chunks * kChannels, panel = task / chunks % panels_;
+    for (int64_t k = first; k < std::min(first + kChannels, whole_.in); ++k)
+      pack_channel(task / chunks / panels_, panel, k, static_cast<char*>(memory));
+  });
+}
+
+void PartWeights::pack_channel(int64_t group, int64_t panel, int64_t channel, char* memory) const {
+  const ConvWeightView& w = whole_.weight;
+  const int64_t o = panel * panel_, taps = whole_.taps();
+  const int64_t width = std::min(panel_, whole_.out - o), row = round_up(width, lanes_);
+  alignas(64) float rows[kMostTaps * 32];
+  gemm_family(DType::f32)
+      .pack({rows, static_cast<int>(row),
+             w.data + (group * w.group + channel * w.c + o * w.o) * kElem, DType::f32, w.o, 1,
+             static_cast<int>(width), taps});
+  for (int64_t tap = 0; tap < taps; ++tap) {
+    const Part& part = parts_[rows_[tap].part];
+    const int64_t at =
+        part.panels ? ((group * panels_ + panel) * whole_.in + channel) * part.taps * panel_ +
+                          rows_[tap].tap * row
+                    : (group * whole_.in + channel) * panels_ * panel_ + o;
+    std::copy_n(rows + tap * row, row, reinterpret_cast<float*>(memory + part.at) + at);
+  }
+}
+
+Correlation PartWeights::part(int64_t i, const void* memory) const {
+  Correlation c = t_.part(i);
+  if (c.taps() == 0) return c;
+  char* weight = static_cast<char*>(const_cast<void*>(memory)) + parts_[i].at;
+  const int64_t row = panels_ * panel_;
+  if (parts_[i].panels)
+    c.prepared = weight;
+  else
+    c.weight = {weight, 1, row, {0, 0, 0}, c.in * row};
+  return c;
+}
+
+}  // namespace fastnn
