@@ -252,8 +252,7 @@ void backward(const EmbeddingGradParams& p, const TensorView* v, int64_t* memory
       rows, std::max<int64_t>(1, rows * 16384 / std::max<int64_t>(work, 1)),
       [&](int64_t begin, int64_t end, int) {
         // Most rows are met by no position, and one long write of zeros is the quickest.
-        std::memset(static_cast<void*>(out + begin * columns), 0,
-                    static_cast<size_t>((end - begin) * columns) * sizeof(T));
+        std::fill(out + begin * columns, out + end * columns, T(0));
         for (int64_t r = begin; r < end; ++r) {
           const int64_t first = start[r], hits = r == p.padding ? 0 : start[r + 1] - first;
           if (hits == 0) continue;

@@ -71,7 +71,16 @@ def _from_data(data: Any, dtype: Any, copy: bool) -> np.ndarray:
         d = dtypes.as_dtype(dtype).numpy
         if a.dtype != d:
             return cast(a, d)
-    return a.copy() if copy else a
+    return _copied(a) if copy else a
+
+
+def _copied(a: np.ndarray) -> np.ndarray:
+    """A copy in fastnn's own memory, whose vectors lie on cache lines."""
+    if not isinstance(a, np.ndarray):
+        return a.copy()
+    out = _core.empty(a.shape, a.dtype)
+    np.copyto(out, a)
+    return out
 
 
 def tensor(
