@@ -142,6 +142,8 @@ void put_side_by_side(ResizeTaps<T>& taps, int64_t rows, void* memory) {
   taps.side_weight = weight;
   taps.side_step = step;
   taps.side_taps = static_cast<int>(most);
+  for (int64_t o = 0; o < rows; ++o)
+    if (count[o]) taps.side_end = std::max<int64_t>(taps.side_end, first[o] + count[o]);
 }
 
 // y = A x: row o of A.

@@ -49,22 +49,73 @@ FASTNN_INLINE vd add_where(__mmask8 mask, vd a, vd b) {
   return (vd)_mm512_mask_add_pd((__m512d)a, mask, (__m512d)a, (__m512d)b);
 }
 
+FASTNN_INLINE __mmask16 lanes_below(int64_t n) {
+  return n >= 16 ? 0xffff : n <= 0 ? 0 : static_cast<__mmask16>((1 << n) - 1);
+}
+
+// What neighbouring outputs read lies within 32 inputs: a shuffle of one or two vectors, which is
+// much quicker than a gather. `at`: where each lane's first input is, from that of lane 0.
+struct NearInputs {
+  __m512i at;
+  int vectors;  // 0: further apart
+
+  static inline __attribute__((always_inline)) NearInputs of(__m512i first, int32_t base,
+                                                             __mmask16 reads) {
+    const __m512i at = _mm512_sub_epi32(first, _mm512_set1_epi32(base));
+    const bool far = _mm512_mask_cmpgt_epu32_mask(reads, at, _mm512_set1_epi32(31)) != 0;
+    const bool wide = _mm512_mask_cmpgt_epu32_mask(reads, at, _mm512_set1_epi32(15)) != 0;
+    return {at, far ? 0 : wide ? 2 : 1};
+  }
+  // x: the first input of lane 0; `left` inputs from there on may be read.
+  vf get(__mmask16 reads, const float* x, int64_t left) const {
+    const __m512 low = _mm512_maskz_loadu_ps(lanes_below(left), x);
+    if (vectors == 1) return (vf)_mm512_maskz_permutexvar_ps(reads, at, low);
+    const __m512 high = _mm512_maskz_loadu_ps(lanes_below(left - 16), x + 16);
+    return (vf)_mm512_maskz_permutex2var_ps(reads, low, at, high);
+  }
+};
+
+FASTNN_INLINE vf side_sum(const NearInputs& near, const float* x, const ResizeTaps<float>& taps,
+                          int64_t o, __m512i count) {
+  const int64_t base = taps.side_first[o], left = taps.side_end - base;
+  const float* w = taps.side_weight + o;
+  vf sum = near.get(above(count, 0), x + base, left) * load(w);
+  for (int j = 1; j < taps.side_taps; ++j) {
+    const auto reads = above(count, j);
+    sum = add_where(reads, sum,
+                    near.get(reads, x + base + j, left - j) * load(w + j * taps.side_step));
+  }
+  return sum;
+}
+
+template <class T, class V>
+FASTNN_INLINE void store_outputs(T* y, V sum, int64_t n) {
+  if (n >= kLanes<T>)
+    store(y, sum);
+  else
+    store_n(y, sum, n);
+}
+
 // A vector of outputs at a time.
 template <class T>
 void along_side_by_side(const T* x, const ResizeTaps<T>& taps, int64_t out, T* y) {
   for (int64_t o = 0; o < out; o += kLanes<T>) {
     const auto first = integers(taps.side_first + o, T{}),
                count = integers(taps.side_count + o, T{});
+    if constexpr (sizeof(T) == 4) {
+      const NearInputs near = NearInputs::of(first, taps.side_first[o], above(count, 0));
+      if (near.vectors) {
+        store_outputs(y + o, side_sum(near, x, taps, o, count), out - o);
+        continue;
+      }
+    }
     const T* w = taps.side_weight + o;
     Vec<T> sum = gathered(above(count, 0), first, x) * load(w);
     for (int j = 1; j < taps.side_taps; ++j) {
       const auto reads = above(count, j);
       sum = add_where(reads, sum, gathered(reads, first, x + j) * load(w + j * taps.side_step));
     }
-    if (o + kLanes<T> <= out)
-      store(y + o, sum);
-    else
-      store_n(y + o, sum, out - o);
+    store_outputs(y + o, sum, out - o);
   }
 }
 #endif

@@ -20,7 +20,8 @@ struct ResizeTaps {
   const int32_t* side_count = nullptr;
   const T* side_weight = nullptr;
   int64_t side_step = 0;
-  int side_taps = 0;  // most of any output
+  int side_taps = 0;     // most of any output
+  int64_t side_end = 0;  // behind the last input that any of them reads
 };
 
 template <class T>
