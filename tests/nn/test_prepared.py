@@ -76,6 +76,25 @@ def test_values(name, dtype):
     check(model, x[0:0], tolerance)
 
 
+OTHER_DIMENSIONS = {
+    "1d": (nn.Conv1d(64, 96, 3, padding=1), F.conv1d, (2, 64, 50)),
+    "1d, pointwise": (nn.Conv1d(128, 96, 1, 2), F.conv1d, (2, 128, 51)),
+    "3d": (nn.Conv3d(32, 48, 3, padding=1), F.conv3d, (1, 32, 5, 9, 9)),
+    "3d, flat": (nn.Conv3d(64, 48, (1, 3, 3), padding=(0, 1, 1)), F.conv3d, (1, 64, 1, 15, 15)),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_DIMENSIONS)
+def test_other_dimensions(name):
+    layer, function, shape = OTHER_DIMENSIONS[name]
+    model, x = nn.utils.fuse_for_inference(nn.Sequential(layer)), fastnn.randn(shape)
+    wanted = function(
+        x.double(), layer.weight.double(), layer.bias.double(), layer.stride, layer.padding
+    )
+    for _ in range(2):
+        np.testing.assert_allclose(model(x).numpy(), wanted.detach().numpy(), 2e-5, 2e-5)
+
+
 @pytest.mark.skipif(fastnn._core.isa() == "reference", reason="the reference lays nothing out")
 @pytest.mark.parametrize("name", LAID_OUT)
 def test_same_bits_prepared_or_not_and_for_every_number_of_threads(name):
