@@ -145,7 +145,11 @@ void choose_blocks(const GemmProblem& p, GemmPlan& plan) {
 
   const int64_t batch = plan.serial_batches ? 1 : p.batch * plan.segments;
   const double work = work_of(p) * static_cast<double>(plan.serial_batches ? 1 : p.batch);
-  const int64_t most = is_tiled(f) ? kTiledTasks : plan.b == GemmMode::own ? kOwnTasks : kTasks;
+  // One worker needs no tasks to share out, and each has its cost.
+  const int64_t most = max_workers() == 1        ? 1
+                       : is_tiled(f)             ? kTiledTasks
+                       : plan.b == GemmMode::own ? kOwnTasks
+                                                 : kTasks;
   const auto tasks = static_cast<int64_t>(
       std::clamp(work / (kSmallestTask * f.speed), 1.0, static_cast<double>(most)));
   const int64_t wanted = ceil_div(tasks, batch);
