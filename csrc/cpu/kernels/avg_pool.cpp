@@ -82,7 +82,7 @@ FASTNN_INLINE void average_along(const AvgRows<T>& a, const T* line, T rows, T* 
       }
     }
     const Vec<T> size = a.divisor != 0 ? splat<T>(a.divisor) : load(a.sizes + o) * rows;
-    store_some<T>(y + o, divide(sum, size), at_most(w.out - o, n));
+    store_some<T>(y + o, mean_of<T>(sum, size), at_most(w.out - o, n));
   }
 }
 

@@ -9,6 +9,13 @@
 namespace fastnn::FASTNN_ISA_NS {
 namespace {
 
+// sum / size, of sums that may be infinite, where divide() gives NaN.
+template <class T>
+FASTNN_INLINE Vec<T> mean_of(Vec<T> sum, Vec<T> size) {
+  const Vec<T> mean = divide(sum, size);
+  return mean == mean ? mean : sum * size;
+}
+
 // The column of a window's elements at `p`, down its rows.
 template <class T>
 FASTNN_INLINE Vec<T> down(const T* p, int64_t stride, int64_t count, const LaneRange<T>& inside) {
@@ -55,7 +62,7 @@ FASTNN_INLINE void row_group_3x3(const AvgRows<T>& a, int64_t first, int64_t las
       const Vec<T> sum = h.count == 3 ? sum_3x3<T, kStride>(a, p, 3, inside)
                                       : sum_3x3<T, kStride>(a, p, h.count, inside);
       const Vec<T> size = a.divisor != 0 ? splat<T>(a.divisor) : along * static_cast<T>(h.size);
-      store_some<T>(a.y + od * a.y_d + oh * a.y_h + o, divide(sum, size), left);
+      store_some<T>(a.y + od * a.y_d + oh * a.y_h + o, mean_of<T>(sum, size), left);
       if (++oh == a.h.out) oh = 0, ++od;
     }
   }
