@@ -142,15 +142,74 @@ void rows_of(const MaxRows<T>& a) {
   }
 }
 
+// ---- Windows of 3 x 3 -------------------------------------------------------------------------
+
+// Outputs o, o + 1, ... of one row. `inside`: which elements of each load there are.
+template <class T, int kStride, bool kIndex>
+FASTNN_INLINE void forward_3x3_block(const MaxRows<T>& a, int64_t od, int64_t oh,
+                                     const Columns<T, 3>& at) {
+  constexpr int64_t n = kLanes<T>;
+  const T outside = static_cast<T>(kFloatLowest);
+  const PoolWindow& h = a.h.windows[oh];
+  const T* row = a.x + od * a.x_d + (h.begin - h.first) * a.x_h + at.start;
+  Running<T, kIndex> run;
+  run.start(-1);
+#pragma GCC unroll 3
+  for (int64_t kh = 0; kh < 3; ++kh, row += a.x_h) {
+    if (kh < h.first || kh >= h.first + h.count) continue;
+    const auto get = [&](int64_t i) __attribute__((always_inline)) {
+      const int64_t offset = kStride == 1 ? i : i / 2 * 2 + i % 2 * n;
+      return load_range<T>(row + offset, at.inside[i], outside);
+    };
+    if constexpr (kStride == 1) {
+#pragma GCC unroll 3
+      for (int64_t k = 0; k < 3; ++k) run.see(get(k), kh * 3 + k);
+    } else {
+      const Vec<T> low = get(0), high = get(1);
+      run.see(even_lanes<T>(low, high), kh * 3);
+      run.see(odd_lanes<T>(low, high), kh * 3 + 1);
+      run.see(even_lanes<T>(get(2), get(3)), kh * 3 + 2);
+    }
+  }
+  const int64_t left = at_most(a.w.out - at.o, n);
+  store_some<T>(a.y + od * a.y_d + oh * a.y_h + at.o, run.value, left);
+  if constexpr (kIndex) {
+    if (any_negative(run.place)) run.place = settle<T>(run.place, a.w, at.o, h.first * 3);
+    store_bytes<T>(a.index + od * a.index_d + oh * a.index_h + at.o, run.place, left);
+  }
+}
+
+// Inlined into the choice of kernels, it would not keep its masks in registers.
+template <class T, int kStride, bool kIndex>
+__attribute__((noinline)) void rows_3x3(const MaxRows<T>& args) {
+  constexpr int64_t n = kLanes<T>;
+  const MaxRows<T> a = args;
+  for (int64_t r = a.first; r < a.last; r += kRowGroup) {
+    const int64_t stop = at_most(r + kRowGroup, a.last);
+    for (int64_t o = 0; o < a.w.out; o += n) {
+      Columns<T, 3> at;
+      at.o = o;
+      at.start = o * kStride - a.w.padding;
+      for (int64_t i = 0; i < 4; ++i)
+        at.inside[i] =
+            lanes_inside<T>(at.start + (kStride == 1 ? i : i / 2 * 2 + i % 2 * n), a.w.in);
+      int64_t od = r / a.h.out, oh = r % a.h.out;
+      for (int64_t k = r; k < stop; ++k) {
+        forward_3x3_block<T, kStride, kIndex>(a, od, oh, at);
+        if (++oh == a.h.out) oh = 0, ++od;
+      }
+    }
+  }
+}
+
 template <class T, bool kIndex>
 void rows_indexed(const MaxRows<T>& a) {
   if (is_2x2(a.d, a.h, a.w)) return rows_2x2<T, kIndex>(a);
+  if (is_3x3(a.d, a.h, a.w))
+    return a.w.stride == 1 ? rows_3x3<T, 1, kIndex>(a) : rows_3x3<T, 2, kIndex>(a);
   const PoolAxis& w = a.w;
   const int64_t kernel = w.dilation == 1 ? w.kernel : 0;
-  if (w.stride == 1) {
-    if (kernel == 3) return rows_of<T, 1, 3, kIndex>(a);
-    return rows_of<T, 1, 0, kIndex>(a);
-  }
+  if (w.stride == 1) return rows_of<T, 1, 0, kIndex>(a);
   if (w.stride == 2 && kernel == 2) return rows_of<T, 2, 2, kIndex>(a);
   if (w.stride == 2 && kernel == 3) return rows_of<T, 2, 3, kIndex>(a);
   rows_of<T, 0, 0, kIndex>(a);
