@@ -34,16 +34,101 @@ REASONS = (
         "half of the time reads the image, from the third-level cache or memory, into panels",
     ),
     (
-        r"conv: .*(960|160|320|576|512)@7 |conv: .*@14 depthwise",
-        "rows of 7 and 14 pixels fill half a vector",
+        r"conv: .*@7 depthwise",
+        "rows go in pairs, 14 of 16 lanes; of 34 ns a plane, its 36 multiply-adds are 6: the rest loads half rows, turns "
+        "them for the taps, and stores half rows",
     ),
     (
-        r"64x6x28x28, channels-last",
+        r"conv: .*@(28|56|112) depthwise.*training|conv: .*@14 depthwise k3, b8 training",
+        "at the bandwidth of the cache or memory that eight images lie in",
+    ),
+    (
+        r"conv: .*@14 depthwise k3 s2",
+        "7 of 16 lanes of an output row are used, and every tap takes a shuffle of two vectors",
+    ),
+    (
+        r"conv: .*depthwise",
+        "three loads a row, most across cache lines, take longer than the multiply-adds (29 and 22 of 74 ns a plane of "
+        "14x14); transfers between caches, 17, are not hidden behind them",
+    ),
+    (
+        r"conv: .*(960|160|320|576|512)@7 ",
+        "rows of 7 pixels fill half a vector",
+    ),
+    (
+        r"elementwise: tanh, 64 KB",
+        "25 instructions a vector, two a cycle: 12 cycles, where a ratio of 3 leaves 3; a third of it is the division "
+        "that the accuracy bar needs",
+    ),
+    (
+        r"elementwise: (add|relu), 64 KB",
+        "of 2.1 us, 0.45 are the call, and 1.1 what a bare loop takes that copies 64 KB within the second-level cache",
+    ),
+    (
+        r"elementwise: log_softmax, 64 KB",
+        "one thread at work, as a second is woken for more than this only; PyTorch uses two",
+    ),
+    (
+        r"gemm: 1x256x256 NN",
+        "256 KB from the second-level cache, 2.6 us of 4.4; the call is 0.6",
+    ),
+    (
+        r"loss: cross entropy 4096x100",
+        "arithmetic: two exponentials for each of 7 vectors a row, the last a quarter full; 33 instructions a vector "
+        "are half of the time",
+    ),
+    (
+        r"loss: binary_cross_entropy_with_logits",
+        "arithmetic: two exponentials, a logarithm and a division, 85 instructions a vector (the losses without them take "
+        "half of the time)",
+    ),
+    (
+        r"norm: batch norm 256x512",
+        "of 73 us, 20 are the two calls; the rest runs at the bandwidth",
+    ),
+    (
+        r"norm: batch norm 32x64x56x56",
+        "26 MB are read for the sums, and again for the result, forwards and backwards",
+    ),
+    (
+        r"embedding: .* training",
+        "nearly all of it writes zeros to rows of the table's gradient that no position meets; written lines are first "
+        "read, and the bandwidth is probed with two reads to a write",
+    ),
+    (
+        r"embedding: .* forward",
+        "copies of rows from anywhere in the table in both libraries; asking for later rows ahead made it slower",
+    ),
+    (
+        r"pool: max 2x2, 64x6x28x28, channels-last",
+        "six channels fill six of sixteen lanes, and each pixel of the gradient is a store of its own",
+    ),
+    (
+        r"pool: average 2x2, 64x6x28x28, channels-last",
         "six channels fill six of sixteen lanes",
     ),
     (
+        r"pool: max 3x3 s1, 8x256x28x28",
+        "arithmetic: each of nine taps waits for the comparison with the one before, which looks for NaN, too; 28 pixels "
+        "are 1.75 vectors",
+    ),
+    (
+        r"pool: average 3x3 s1, 8x256x28x28",
+        "nine masked loads a vector, most across cache lines; 28 pixels are 1.75 vectors",
+    ),
+    (
+        r"pool: .* 3x3 s2, 8x64x112x112.*training",
+        "26 MB of gradient go to memory: written lines are first read, and the bandwidth is probed with two reads to a "
+        "write",
+    ),
+    (
+        r"(nearest|bilinear|bicubic) x2, 4x64x32x32, channels-last",
+        "a row of output is a pass down into a line and a pass along it, pixel by pixel, in calls of their own",
+    ),
+    (
         r"(nearest|bilinear|bicubic) x2, 4x64x32x32",
-        "along a row, inputs of neighbouring outputs are gathered, a lane at a time",
+        "arithmetic: a row of output is a pass down into a line and a pass along it, with a shuffle and a product for each "
+        "tap (two taps take twice as long as one)",
     ),
     (
         r"inference: small CNN",

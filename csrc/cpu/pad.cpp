@@ -187,23 +187,32 @@ size_t forward_workspace(const PadParams& p, const TensorView* v) {
 
 // ---- Backward --------------------------------------------------------------------------------
 
-// Sums one plane in T, then converts. T is double for float64 and float else.
+// Sums one plane in T, then converts where dx is not made of such planes. T is double for float64
+// and float else.
 template <class T>
 void backward_planes(const PadParams& p, const Image& dy, const Image& dx, const Tables& t,
                      T* scratch) {
   int64_t begin, end;
   straight_run(p, dx, dy, &begin, &end);
   const int64_t size = dx.plane_size() + dy.w;
+  const bool read_in_place = dy.rows_direct<T>();
+  const bool sum_in_place = dx.rows_direct<T>() && dx.dense_planes();
   parallel_blocks(dx.planes(), std::max<int64_t>(1, kTaskElements / size),
                   [&](int64_t from, int64_t to, int worker) {
-                    T* sums = scratch + worker * size;
-                    T* line = sums + dx.plane_size();
+                    T* const room = scratch + worker * size;
                     for (int64_t plane = from; plane < to; ++plane) {
+                      T* sums =
+                          sum_in_place ? reinterpret_cast<T*>(dx.data) + dx.offset(plane) : room;
                       std::fill(sums, sums + dx.plane_size(), T{0});
                       for (int64_t r = 0; r < dy.d * dy.h; ++r) {
                         const int64_t d = t.axis[0][r / dy.h], h = t.axis[1][r % dy.h];
                         if (d == kNone || h == kNone) continue;
-                        pack_rows(dy, plane, r, r + 1, line);
+                        const T* line = room + dx.plane_size();
+                        if (read_in_place)
+                          line = reinterpret_cast<const T*>(dy.data) + dy.offset(plane) +
+                                 r / dy.h * dy.stride_d + r % dy.h * dy.stride_h;
+                        else
+                          pack_rows(dy, plane, r, r + 1, room + dx.plane_size());
                         T* row = sums + (d * dx.h + h) * dx.w;
                         const auto edge = [&](int64_t o) {
                           if (t.axis[2][o] != kNone) row[t.axis[2][o]] += line[o];
@@ -213,7 +222,7 @@ void backward_planes(const PadParams& p, const Image& dy, const Image& dx, const
                         for (int64_t o = begin; o < end; ++o) run[o - begin] += line[o];
                         for (int64_t o = end; o < dy.w; ++o) edge(o);
                       }
-                      unpack_rows(sums, dx, plane, 0, dx.d * dx.h);
+                      if (!sum_in_place) unpack_rows(sums, dx, plane, 0, dx.d * dx.h);
                     }
                   });
 }
