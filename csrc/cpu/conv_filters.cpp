@@ -261,6 +261,13 @@ class FilterRun {
     pack_filters(c_, group, j * p_.panel, lanes(j), block * p_.block, channels(block), dst);
   }
 
+  // The weight after panel j of a block, if it lies where it was prepared.
+  const char* next_weight(const Task& t, int64_t j, int64_t block) const {
+    if (!c_.prepared) return nullptr;
+    if (j + 1 < t.panel1) return shared_weight(t.group, j + 1, block);
+    return block + 1 < p_.blocks ? shared_weight(t.group, t.panel0, block + 1) : nullptr;
+  }
+
   // All tiles of pixels of the task.
   void add_products(const Task& t, const char* weight, int64_t j, int64_t block) const {
     const ConvAxis& x = c_.axis[2];
@@ -277,6 +284,9 @@ class FilterRun {
     const bool pair = tile.vectors == 1 || x.out <= limit / 2;
     const int64_t rows = t.images * t.rows, panel = lanes(j);
     tile.sum_group = x.out * panel;
+    tile.ahead = next_weight(t, j, block);
+    const char* const ahead_end =
+        tile.ahead ? tile.ahead + tile.taps * panel * FilterPlan::kElem : nullptr;
     for (int64_t row = 0; row < rows; row += tile.groups) {
       tile.groups = pair && row + 1 < rows ? 2 : 1;
       const int64_t at = row_offset(t, row);
@@ -287,6 +297,8 @@ class FilterRun {
         tile.x = t.planes + (at + begin * x.step * p_.unit) * FilterPlan::kElem;
         tile.sum = sums(t, j) + (row * x.out + begin) * panel * FilterPlan::kElem;
         p_.kernels.tile(tile);
+        if (tile.ahead) tile.ahead += tile.taps * 64;
+        if (tile.ahead >= ahead_end) tile.ahead = nullptr;
       }
     }
   }

@@ -130,9 +130,15 @@ class PointwiseRun {
       tile.taps = std::min(p_.block, c_.in - channel);
       tile.weight = weight_ + p_.weight_of(t.group, j) + channel * p_.lanes(j) * kElem;
       tile.first = b == 0;
+      tile.ahead = c_.prepared ? tile_end(tile, p_.lanes(j)) : nullptr;
       add_products(t, tile, channel, p_.lanes(j));
     }
     write(t, j);
+  }
+
+  // The weights behind a tile's: those of the next block or panel.
+  static const char* tile_end(const ConvFilterTile& tile, int64_t panel) {
+    return static_cast<const char*>(tile.weight) + tile.taps * panel * kElem;
   }
 
   void add_products(const Task& t, ConvFilterTile& tile, int64_t channel, int64_t panel) const {
@@ -153,6 +159,7 @@ class PointwiseRun {
         tile.x = image + (row * step_y + begin * c_.axis[2].step) * kElem;
         tile.sum = t.sum + (row * t.columns + begin) * panel * kElem;
         p_.kernels.tile(tile);
+        if (tile.ahead) tile.ahead += tile.taps * 64;
       }
     }
   }

@@ -257,14 +257,16 @@ class WinogradRun {
       for (int64_t point = 0; point < kPoints; ++point)
         for (int64_t i = j; i < end; ++i)
           add_products(t, i, point, image, filters + (i - j) * p_.filter_bytes,
-                       s.product + (i - j) * p_.product_bytes);
+                       s.product + (i - j) * p_.product_bytes,
+                       i + 1 < end ? p_.filter_bytes
+                                   : p_.filter_point(j) * kElem - (i - j) * p_.filter_bytes);
       for (int64_t i = j; i < end; ++i) write(t, i, s.product + (i - j) * p_.product_bytes, s);
     }
   }
 
-  // product[point][tile][filter]
+  // product[point][tile][filter]; the filters that are read next lie `next` bytes behind these
   void add_products(const Part& t, int64_t j, int64_t point, const char* image, const char* filters,
-                    char* product) const {
+                    char* product, int64_t next) const {
     const int64_t tiles = t.images * t.rows * p_.tile_columns, panel = p_.filters(j);
     const int64_t runs = ceil_div(tiles, p_.kernels.pixels);
     ConvFilterTile tile{};
@@ -276,7 +278,14 @@ class WinogradRun {
       tile.taps = p_.channels(b);
       tile.weight = filters + (point * p_.filter_point(j) + channel * panel) * kElem;
       tile.first = b == 0;
+      const bool last = b + 1 == p_.blocks;
+      const char* const here = static_cast<const char*>(tile.weight);
+      const int64_t bytes = tile.taps * panel * kElem;
       for (int64_t i = 0; i < runs; ++i) {
+        const int64_t done = i * tile.taps * 64;
+        tile.ahead = c_.prepared && done < bytes
+                         ? here + (last ? next - channel * panel * kElem : bytes) + done
+                         : nullptr;
         const int64_t begin = i * tiles / runs, end = (i + 1) * tiles / runs;
         tile.pixels = static_cast<int>(end - begin);
         tile.x = image + (point * p_.image_point + channel * p_.tiles + begin) * kElem;

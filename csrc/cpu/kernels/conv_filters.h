@@ -20,8 +20,10 @@ static void filter_tile(const ConvFilterTile& t) {
   const T* w = static_cast<const T*>(t.weight);
   const int64_t *offset = t.offset, *const end = offset + t.taps;
   Vec<T> acc[G][R][NV] = {};
+  const char* ahead = t.ahead ? t.ahead : static_cast<const char*>(t.weight);
 #pragma GCC unroll 1
-  for (; offset < end; ++offset, w += NV * L) {
+  for (; offset < end; ++offset, w += NV * L, ahead += 64) {
+    __builtin_prefetch(ahead, 0, 2);
     const T* at = x + *offset;
     Vec<T> v[NV];
     FASTNN_UNROLL for (int j = 0; j < NV; ++j) {

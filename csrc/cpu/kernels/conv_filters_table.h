@@ -24,6 +24,8 @@ struct ConvFilterTile {
   void* sum;           // likewise
   int64_t sum_group;   // from run to run
   bool first;          // sums are overwritten, not added to
+  // What will be read next from far away, or null: a cache line of it is asked for with every tap.
+  const char* ahead;
 };
 
 // Rows [y0, y0 + rows) and columns [x0, x0 + width) of the planes of some channels; what lies
