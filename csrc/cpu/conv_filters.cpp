@@ -24,7 +24,9 @@ constexpr double kTasksPerWorker = 4;
 bool adjacent_channels(const Correlation& c) { return c.image.c == 1 && c.image.axis[2] != 1; }
 
 struct FilterPlan {
-  const Correlation& c;
+  const Correlation& whole;
+  const Planes of;      // the whole one's
+  const Correlation c;  // in two axes
   const ConvFilters& kernels;
   int64_t panel, panels;  // filters side by side; so many of these in a group
   int64_t block, blocks;  // channels that are summed before the sums are stored
@@ -41,13 +43,13 @@ struct FilterPlan {
       scratch_each;
 
   explicit FilterPlan(const Correlation& correlation)
-      : c(correlation), kernels(active_conv_kernels().filters) {
+      : whole(correlation), of(correlation), c(of.flat()), kernels(active_conv_kernels().filters) {
     panel = std::min(2 * kernels.lanes, static_cast<int>(round_up(c.out, kernels.lanes)));
     panels = ceil_div(c.out, panel);
     const int64_t chain = std::clamp<int64_t>(cache_sizes().l1d / 2 / (panel * kElem), 96, 384);
     blocks = ceil_div(c.in * c.taps(), chain);
     block = ceil_div(c.in, std::min(blocks, c.in));
-    chunks = adjacent_channels(c);
+    chunks = of.taps() == 1 && adjacent_channels(c);
     unit = chunks ? kernels.lanes : 1;
     block = std::min(c.in, round_up(block, unit));
     blocks = ceil_div(c.in, block);
@@ -198,7 +200,7 @@ class FilterRun {
 
   void run(const Task& t) const {
     for (int64_t block = 0; block < p_.blocks; ++block) {
-      for (int64_t i = 0; i < t.images; ++i) copy_planes(t, i, block);
+      for (int64_t i = 0; i < t.images; ++i) copy_block(t, i, block);
       for (int64_t j = t.panel0; j < t.panel1; ++j) {
         const char* weight = t.weight;
         if (p_.share_weight)
@@ -214,8 +216,8 @@ class FilterRun {
       const int64_t image_bytes = t.rows * c_.axis[2].out * lanes(j) * FilterPlan::kElem;
       const char* bias = c_.bias ? t.bias + (j - t.panel0) * p_.panel * FilterPlan::kElem : nullptr;
       for (int64_t i = 0; i < t.images; ++i)
-        write_sums(c_, {sums(t, j) + i * image_bytes, bias, t.group, j * p_.panel, lanes(j),
-                        t.image + i, t.row, t.rows});
+        write_sums(p_.whole, {sums(t, j) + i * image_bytes, bias, t.group, j * p_.panel, lanes(j),
+                              t.image + i, t.row, t.rows});
     }
   }
 
@@ -233,32 +235,21 @@ class FilterRun {
     return round_up(std::min(p_.panel, c_.out - j * p_.panel), p_.kernels.lanes);
   }
 
-  void copy_planes(const Task& t, int64_t image, int64_t block) const {
-    const int64_t channel = t.group * c_.in + block * p_.block;
-    const ConvImageView& v = c_.image;
-    const int64_t rows = p_.plane_rows(t.rows), y0 = p_.low_y + t.row * c_.axis[1].step;
-    char* dst = t.planes + image * rows * p_.width * p_.unit * FilterPlan::kElem;
-    const char* data = v.data + ((t.image + image) * v.n + channel * v.c) * c_.elem();
-    const ConvPlanes planes{data,
-                            c_.dtype,
-                            v.c,
-                            v.axis[1],
-                            v.axis[2],
-                            c_.axis[1].size,
-                            c_.axis[2].size,
-                            y0,
-                            rows,
-                            p_.low_x,
-                            p_.width,
-                            channels(block),
-                            dst,
-                            p_.plane * p_.unit,
-                            p_.chunks};
-    p_.kernels.planes(planes);
+  void copy_block(const Task& t, int64_t image, int64_t block) const {
+    const int64_t first = block * p_.block, rows = p_.plane_rows(t.rows);
+    ConvPlanes planes{};
+    planes.y0 = p_.low_y + t.row * c_.axis[1].step;
+    planes.rows = rows;
+    planes.x0 = p_.low_x;
+    planes.width = p_.width;
+    planes.dst = t.planes + image * rows * p_.width * p_.unit * FilterPlan::kElem;
+    planes.dst_channel = p_.plane * p_.unit;
+    planes.chunks = p_.chunks;
+    copy_planes(p_.whole, t.group, t.image + image, first, first + channels(block), planes);
   }
 
   void pack_weight(int64_t group, int64_t j, int64_t block, char* dst) const {
-    pack_filters(c_, group, j * p_.panel, lanes(j), block * p_.block, channels(block), dst);
+    pack_filters(p_.whole, group, j * p_.panel, lanes(j), block * p_.block, channels(block), dst);
   }
 
   // The weight after panel j of a block, if it lies where it was prepared.
@@ -317,9 +308,10 @@ class FilterRun {
 
 bool prefers_filters(const Correlation& c) {
   const int64_t lanes = active_conv_kernels().filters.lanes, x = c.axis[2].out;
-  if (!two_axes(c) || c.dtype == DType::f64 || c.taps() < 2 || c.in * c.taps() < 24 ||
+  if (c.dtype == DType::f64 || c.axis[1].taps * c.axis[2].taps < 2 || c.in * c.taps() < 24 ||
       c.out < lanes || c.batch == 0 || c.pixels() == 0)
     return false;
+  if (!two_axes(c) && c.image.axis[2] != 1) return false;
   if (is_first_layer(c)) return false;
   const int64_t step = c.axis[2].step;
   if (step > 2 && (step != 4 || adjacent_channels(c))) return false;

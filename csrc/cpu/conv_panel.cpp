@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cpu/gemm_core.h"
+#include "cpu/gemm_plan.h"
 #include "cpu/kernels/conv.h"
 
 namespace fastnn {
@@ -10,21 +11,48 @@ namespace fastnn {
 void pack_filters(const Correlation& c, int64_t group, int64_t filter, int64_t panel,
                   int64_t channel0, int64_t channels, char* dst) {
   const ConvWeightView& w = c.weight;
-  const int64_t taps = c.taps();
-  const char* data = w.data + (group * w.group + filter * w.o + channel0 * w.c) * c.elem();
+  const ConvAxis &z = c.axis[0], &y = c.axis[1], &x = c.axis[2];
+  const int64_t taps = y.taps * x.taps;
+  const char* data = w.data + (group * w.group + filter * w.o) * c.elem();
   const int width = static_cast<int>(std::min(panel, c.out - filter));
-  const ConvAxis &y = c.axis[1], &x = c.axis[2];
-  const bool adjacent =
-      w.c == taps && (x.taps == 1 || w.axis[2] == 1) && (y.taps == 1 || w.axis[1] == x.taps);
+  const bool adjacent = w.c == c.taps() && (x.taps == 1 || w.axis[2] == 1) &&
+                        (y.taps == 1 || w.axis[1] == x.taps) && (z.taps == 1 || w.axis[0] == taps);
   if (adjacent) {
+    data += channel0 * taps * c.elem();
     gemm_family(c.dtype).pack(
         {dst, static_cast<int>(panel), data, c.dtype, w.o, 1, width, channels * taps});
     return;
   }
   const ConvFilter f{
-      data, c.dtype, w.o, w.c, {0, w.axis[1], w.axis[2]}, channels, {1, y.taps, x.taps}, false};
-  active_conv_kernels().f32.filter(f,
-                                   {dst, static_cast<int>(panel), width, 0, 0, channels * taps, 0});
+      data, c.dtype, w.o, w.c, {w.axis[0], w.axis[1], w.axis[2]}, c.in, {z.taps, y.taps, x.taps},
+      false};
+  active_conv_kernels().f32.filter(
+      f, {dst, static_cast<int>(panel), width, 0, channel0 * taps, channels * taps, 0});
+}
+
+void copy_planes(const Correlation& c, int64_t group, int64_t image, int64_t first, int64_t end,
+                 ConvPlanes planes) {
+  const Planes of(c);
+  const ConvImageView& v = c.image;
+  const int64_t taps = of.taps();
+  const int64_t room = planes.dst_channel * static_cast<int64_t>(sizeof(float));
+  char* const dst = static_cast<char*>(planes.dst);
+  planes.dtype = c.dtype;
+  planes.stride_c = v.c;
+  planes.stride_y = v.axis[1];
+  planes.stride_x = v.axis[2];
+  planes.size_x = c.axis[2].size;
+  planes.dst_channel *= taps;
+  for (int64_t tap = 0; tap < taps; ++tap) {  // its channels are `taps` apart
+    const int64_t channel = (first - tap + taps - 1) / taps, begin = channel * taps + tap;
+    if (begin >= end) continue;
+    const char* source = of.source(image, tap);
+    planes.data = source ? source + (group * c.in + channel) * v.c * c.elem() : v.data;
+    planes.size_y = source ? c.axis[1].size : 0;
+    planes.channels = ceil_div(end - begin, taps);
+    planes.dst = dst + (begin - first) * room;
+    active_conv_kernels().filters.planes(planes);
+  }
 }
 
 void fetch_bias(const Correlation& c, int64_t group, int64_t filter, int64_t count, char* dst) {
@@ -52,9 +80,9 @@ void write_sums(const Correlation& c, const FilterSums& s) {
   f.pixels = s.rows / runs * x;
   for (int64_t r = 0; r < runs; ++r) {
     f.sum = s.sum + r * x * s.panel * 4;
-    f.out =
-        v.data +
-        (s.image * v.n + (s.group * c.out + s.filter) * v.c + (s.row + r) * v.axis[1]) * c.elem();
+    f.out = v.data + (Planes(c).result_offset(s.image) + (s.group * c.out + s.filter) * v.c +
+                      (s.row + r) * v.axis[1]) *
+                         c.elem();
     active_conv_kernels().filters.finish(f);
   }
 }

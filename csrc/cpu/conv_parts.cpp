@@ -35,7 +35,6 @@ PartWeights::PartWeights(const Transposed& t, bool (*by_filters)(const Correlati
     return;
   panel_ = std::min(2 * lanes_, round_up(c.out, lanes_));
   panels_ = ceil_div(c.out, panel_);
-  if (round_up(c.out, lanes_) != panels_ * panel_) return;  // a narrow panel is laid out by blocks
   for (int64_t i = 0; i < t.parts(); ++i) {
     const Correlation part = t.part(i);
     if (part.taps() > 0 && !add_part(i, part)) {
@@ -78,10 +77,10 @@ void PartWeights::pack_channel(int64_t group, int64_t panel, int64_t channel, ch
              static_cast<int>(width), taps});
   for (int64_t tap = 0; tap < taps; ++tap) {
     const Part& part = parts_[rows_[tap].part];
-    const int64_t at =
-        part.panels ? ((group * panels_ + panel) * whole_.in + channel) * part.taps * panel_ +
-                          rows_[tap].tap * row
-                    : (group * whole_.in + channel) * panels_ * panel_ + o;
+    const int64_t before = group * panels_ * panel_ * whole_.in;
+    const int64_t at = part.panels ? (before + o * whole_.in) * part.taps +
+                                         (channel * part.taps + rows_[tap].tap) * row
+                                   : before + channel * panels_ * panel_ + o;
     std::copy_n(rows + tap * row, row, reinterpret_cast<float*>(memory + part.at) + at);
   }
 }

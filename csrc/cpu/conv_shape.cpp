@@ -43,6 +43,31 @@ Correlation Correlation::group(int64_t g) const {
   return one;
 }
 
+Correlation Planes::flat() const {
+  Correlation c = whole_;
+  c.batch *= c.axis[0].out;
+  c.in *= taps_;
+  c.axis[0] = ConvAxis{};
+  return c;
+}
+
+const char* Planes::source(int64_t image, int64_t tap) const {
+  const ConvAxis& z = whole_.axis[0];
+  const ConvImageView& v = whole_.image;
+  const int64_t plane = z.origin + image % z.out * z.step + tap * z.tap_step;
+  if (plane < 0 || plane >= z.size) return nullptr;
+  return v.data + (image / z.out * v.n + plane * v.axis[0]) * whole_.elem();
+}
+
+int64_t Planes::result_offset(int64_t image) const {
+  const int64_t out = whole_.axis[0].out;
+  return image / out * whole_.result.n + image % out * whole_.result.axis[0];
+}
+
+int64_t Planes::weight_offset(int64_t channel) const {
+  return channel / taps_ * whole_.weight.c + channel % taps_ * whole_.weight.axis[0];
+}
+
 Correlation make_correlation(const ConvParams& p, const TensorView& x, const TensorView& w,
                              const TensorView& bias, const TensorView& y) {
   Correlation c;

@@ -43,6 +43,25 @@ struct Correlation {
   Correlation group(int64_t g) const;
 };
 
+// Three axes seen as two: every plane of the result is an image, and every tap along the first axis
+// makes channels of its own, which come tap by tap for each real one.
+class Planes {
+ public:
+  explicit Planes(const Correlation& whole) : whole_(whole), taps_(whole.axis[0].taps) {}
+
+  // The correlation of two axes; its image, result and weight are still the whole one's.
+  Correlation flat() const;
+  // Of an image and a tap: the plane of channel 0 in the image; null outside of it.
+  const char* source(int64_t image, int64_t tap) const;
+  int64_t result_offset(int64_t image) const;    // of channel 0, in elements
+  int64_t weight_offset(int64_t channel) const;  // of a channel of the flat one
+  int64_t taps() const { return taps_; }
+
+ private:
+  const Correlation& whole_;
+  int64_t taps_;
+};
+
 // x, w, y as in the contract; `bias` may be null.
 Correlation make_correlation(const ConvParams& p, const TensorView& x, const TensorView& w,
                              const TensorView& bias, const TensorView& y);

@@ -10,6 +10,7 @@
 
 #include "cpu/conv_band.h"
 #include "cpu/conv_direct.h"
+#include "cpu/conv_panel.h"
 #include "cpu/gemm_core.h"
 #include "cpu/gemm_plan.h"
 #include "cpu/ref/element.h"
@@ -25,7 +26,9 @@ constexpr int64_t kTasks = 16;     // at least, where the shape allows it
 constexpr int64_t kMaxPartial = 64 << 20;  // bytes of sums
 
 struct TapPlan {
-  const Correlation& c;
+  const Correlation& whole;
+  const Planes of;      // the whole one's
+  const Correlation c;  // in two axes
   const ConvDirect& kernels;
   Bands bands;
   int64_t elem, lanes, taps;
@@ -41,14 +44,17 @@ struct TapPlan {
   int64_t offset_bytes, partial_bytes, x_bytes, scratch_each;
 
   explicit TapPlan(const Correlation& correlation)
-      : c(correlation),
+      : whole(correlation),
+        of(correlation),
+        c(of.flat()),
         kernels(conv_direct_kernels(c.dtype)),
         bands(c, 0),
         elem(c.dtype == DType::f64 ? 8 : 4),
         lanes(kernels.lanes),
         taps(c.taps()) {
     planes = elem == 4;
-    chunks = planes && c.image.c == 1 && c.image.axis[2] != 1 && 2 * c.in >= lanes;
+    chunks =
+        planes && of.taps() == 1 && c.image.c == 1 && c.image.axis[2] != 1 && 2 * c.in >= lanes;
     unit = chunks ? lanes : 1;
     panel = c.out > lanes ? 2 * lanes : lanes;
     panels = ceil_div(c.out, panel);
@@ -192,30 +198,21 @@ class TapRun {
   }
 
   void copy_x(const Task& t, int64_t i) const {
-    const ConvImageView& v = c_.image;
-    const int64_t n = t.image + i, channel = t.g * c_.in + t.channel0;
     char* dst = t.x + i * p_.image * p_.elem;
-    if (p_.planes) {
-      const ConvPlanes planes{v.data + (n * v.n + channel * v.c) * c_.elem(),
-                              c_.dtype,
-                              v.c,
-                              v.axis[1],
-                              v.axis[2],
-                              c_.axis[1].size,
-                              c_.axis[2].size,
-                              p_.bands.low_y + t.row * c_.axis[1].step,
-                              p_.bands.rows(t.rows),
-                              p_.bands.low_x,
-                              p_.width,
-                              t.channel1 - t.channel0,
-                              dst,
-                              p_.plane,
-                              p_.chunks};
-      filters_->planes(planes);
+    if (!p_.planes) {
+      for (int64_t k = t.channel0; k < t.channel1; ++k, dst += p_.plane * p_.elem)
+        p_.kernels.band(p_.bands.band(c_, t.image + i, t.g * c_.in + k, t.row, t.rows, dst));
       return;
     }
-    for (int64_t k = t.channel0; k < t.channel1; ++k, dst += p_.plane * p_.elem)
-      p_.kernels.band(p_.bands.band(c_, n, t.g * c_.in + k, t.row, t.rows, dst));
+    ConvPlanes planes{};
+    planes.y0 = p_.bands.low_y + t.row * c_.axis[1].step;
+    planes.rows = p_.bands.rows(t.rows);
+    planes.x0 = p_.bands.low_x;
+    planes.width = p_.width;
+    planes.dst = dst;
+    planes.dst_channel = p_.plane;
+    planes.chunks = p_.chunks;
+    copy_planes(p_.whole, t.g, t.image + i, t.channel0, t.channel1, planes);
   }
 
   char* dy_panel(const Task& t, int64_t j) const {
@@ -231,7 +228,7 @@ class TapRun {
     s.channels = c_.out;
     for (int a = 0; a < 3; ++a) {
       s.stride[a] = c_.result.axis[a];
-      s.size[a] = s.out[a] = c_.axis[a].out;
+      s.size[a] = s.out[a] = p_.whole.axis[a].out;
       s.taps[a] = s.step[a] = s.tap_step[a] = 1;
     }
     const int64_t o = j * p_.panel, pixel0 = t.image * c_.pixels() + t.row * c_.axis[2].out;
@@ -279,19 +276,28 @@ class TapRun {
       gemm_family(c_.dtype).sum({sum, sum, p_.cells(), p_.segments, rows * p_.panel});
     const ConvWeightView& w = c_.weight;
     const int64_t x_taps = c_.axis[2].taps, y_taps = c_.axis[1].taps;
-    const int64_t first = g * w.group + o * w.o + channel0 * w.c;
-    const bool follow =
-        w.c == p_.taps && (x_taps == 1 || w.axis[2] == 1) && (y_taps == 1 || w.axis[1] == x_taps);
+    const int64_t first = g * w.group + o * w.o;
+    const bool follow = w.c == p_.whole.taps() && (x_taps == 1 || w.axis[2] == 1) &&
+                        (y_taps == 1 || w.axis[1] == x_taps) &&
+                        (p_.of.taps() == 1 || w.axis[0] == p_.taps);
     if (follow && p_.elem == 4) {
-      const ConvFilterOut out{
-          sum,      p_.panel, rows, filters, nullptr, Activation::none, w.data + first * c_.elem(),
-          c_.dtype, 1,        w.o};
+      const ConvFilterOut out{sum,
+                              p_.panel,
+                              rows,
+                              filters,
+                              nullptr,
+                              Activation::none,
+                              w.data + (first + channel0 * p_.taps) * c_.elem(),
+                              c_.dtype,
+                              1,
+                              w.o};
       filters_->finish(out);
       return;
     }
     for (int64_t k = 0; k < rows; ++k) {
-      const int64_t tap = k % p_.taps, at = first + k / p_.taps * w.c + tap / x_taps * w.axis[1] +
-                                            tap % x_taps * w.axis[2];
+      const int64_t tap = k % p_.taps;
+      const int64_t at = first + p_.of.weight_offset(channel0 + k / p_.taps) +
+                         tap / x_taps * w.axis[1] + tap % x_taps * w.axis[2];
       for (int64_t f = 0; f < filters; ++f)
         write_element(w.data, c_.dtype, at + f * w.o,
                       read_element(sum, p_.elem == 8 ? DType::f64 : DType::f32, k * p_.panel + f));
@@ -309,7 +315,10 @@ class TapRun {
 }  // namespace
 
 bool weight_prefers_taps(const Correlation& c) {
-  return weight_prefers_direct(c) && c.out > conv_direct_kernels(c.dtype).lanes / 2;
+  if (c.out <= conv_direct_kernels(c.dtype).lanes / 2) return false;
+  if (two_axes(c)) return weight_prefers_direct(c);
+  return c.dtype != DType::f64 && c.in > 0 && c.image.axis[2] == 1 && c.axis[2].step <= 4 &&
+         c.axis[1].taps * c.axis[2].taps > 1;
 }
 
 size_t correlate_weight_taps_workspace(const Correlation& c) {

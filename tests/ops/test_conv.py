@@ -127,6 +127,23 @@ LARGE_WEIGHTS = [
 ]
 
 
+# Three axes as two: planes are images, taps along the first axis are channels.
+PATHS_3D = [
+    path("3d", (2, 9, 4, 5, 6), (33, 9, 3, 3, 3), padding=1),
+    path("3d-stride-dilation", (1, 17, 7, 8, 9), (20, 17, 3, 2, 3), stride=2, padding=2, dilation=(2, 1, 2)),
+    path("3d-groups", (2, 16, 3, 6, 5), (48, 8, 2, 3, 3), groups=2, padding=(0, 1, 2)),
+    path("3d-blocks-of-channels", (1, 90, 3, 4, 5), (40, 90, 3, 3, 3), padding=1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("level", _core.isa_levels()[1:])
+@pytest.mark.parametrize("case", PATHS_3D, ids=str)
+def test_paths_of_three_axes(case, level):
+    with isa(level):
+        check_op(ops.conv3d, reference.conv_forward, reference.conv_backward, case,
+                 ceilings="conv", dtypes=("float32", "bfloat16"))  # fmt: skip
+
+
 @pytest.mark.parametrize("level", _core.isa_levels()[1:])
 @pytest.mark.parametrize("case", LARGE_WEIGHTS, ids=str)
 def test_large_weights_of_strided_gradients(case, level):
