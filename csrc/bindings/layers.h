@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "bindings/tensor.h"
+#include "fastnn/isa.h"
 #include "fastnn/ops/conv.h"
 
 namespace fastnn {
@@ -25,6 +26,7 @@ class PreparedWeights {
     Py_ssize_t version, exports;
     int64_t groups;
     size_t bytes;
+    Isa isa;  // panels are as wide as its vectors
   };
   Slot slots_[kConvLayouts];
 };

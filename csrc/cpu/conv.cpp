@@ -127,6 +127,8 @@ bool takes_spread_planes(const Transposed& t) {
   return active_isa() != Isa::reference && prefers_spread_planes(t.whole());
 }
 
+// Asked before the weight is laid out: no prefers_...() may look at the weight's strides, nor at
+// what is prepared.
 bool by_filters(const Correlation& c) { return correlate_path(c).run == correlate_filters; }
 
 // Calls fn for every correlation that the gradient falls into; what is packed for all of them lies

@@ -15,9 +15,7 @@ void pack_filters(const Correlation& c, int64_t group, int64_t filter, int64_t p
   const int64_t taps = y.taps * x.taps;
   const char* data = w.data + (group * w.group + filter * w.o) * c.elem();
   const int width = static_cast<int>(std::min(panel, c.out - filter));
-  const bool adjacent = w.c == c.taps() && (x.taps == 1 || w.axis[2] == 1) &&
-                        (y.taps == 1 || w.axis[1] == x.taps) && (z.taps == 1 || w.axis[0] == taps);
-  if (adjacent) {
+  if (w.c == c.taps() && c.adjacent_taps()) {
     data += channel0 * taps * c.elem();
     gemm_family(c.dtype).pack(
         {dst, static_cast<int>(panel), data, c.dtype, w.o, 1, width, channels * taps});

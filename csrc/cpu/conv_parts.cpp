@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cpu/conv_band.h"
 #include "cpu/conv_direct.h"
 #include "cpu/gemm_core.h"
 #include "cpu/gemm_plan.h"
@@ -15,13 +16,6 @@ namespace {
 constexpr int64_t kElem = 4;
 constexpr int64_t kChannels = 32;  // of a task
 
-bool two_axes_of_adjacent_taps(const Correlation& c) {
-  const ConvWeightView& w = c.weight;
-  const int64_t across = c.axis[2].taps;
-  return c.axis[0].out == 1 && c.axis[0].taps == 1 && (across == 1 || w.axis[2] == 1) &&
-         (c.axis[1].taps == 1 || w.axis[1] == across) && w.o == c.taps();
-}
-
 }  // namespace
 
 PartWeights::PartWeights(const Transposed& t, bool (*by_filters)(const Correlation&))
@@ -30,8 +24,8 @@ PartWeights::PartWeights(const Transposed& t, bool (*by_filters)(const Correlati
   lanes_ = active_conv_kernels().filters.lanes;
   const int64_t weight_bytes = c.groups * c.in * c.out * c.taps() * kElem;
   if (c.dtype != DType::f32 || t.parts() < 2 || t.parts() > kMost || c.taps() > kMostTaps ||
-      c.out < lanes_ || c.batch == 0 || weight_bytes <= cache_sizes().l2 / 4 ||
-      !two_axes_of_adjacent_taps(c))
+      c.out < lanes_ || c.batch == 0 || weight_bytes <= cache_sizes().l2 / 4 || !two_axes(c) ||
+      !c.adjacent_taps() || c.weight.o != c.taps())
     return;
   panel_ = std::min(2 * lanes_, round_up(c.out, lanes_));
   panels_ = ceil_div(c.out, panel_);

@@ -149,6 +149,7 @@ class PointwiseRun {
     const char* image = v.data + (t.image * v.n + (t.group * c_.in + channel) * v.c +
                                   t.row * step_y + t.column * c_.axis[2].step) *
                                      kElem;
+    const char* const ahead_end = tile.ahead ? tile.ahead + tile.taps * panel * kElem : nullptr;
     tile.sum_group = t.columns * panel;
     tile.x_group = step_y;
     for (int64_t row = 0; row < t.rows; row += tile.groups) {
@@ -160,6 +161,7 @@ class PointwiseRun {
         tile.sum = t.sum + (row * t.columns + begin) * panel * kElem;
         p_.kernels.tile(tile);
         if (tile.ahead) tile.ahead += tile.taps * 64;
+        if (tile.ahead >= ahead_end) tile.ahead = nullptr;
       }
     }
   }

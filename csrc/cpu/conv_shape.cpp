@@ -31,6 +31,12 @@ int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0); }
 
 }  // namespace
 
+bool Correlation::adjacent_taps() const {
+  const int64_t x = axis[2].taps, plane = axis[1].taps * x;
+  return (x == 1 || weight.axis[2] == 1) && (axis[1].taps == 1 || weight.axis[1] == x) &&
+         (axis[0].taps == 1 || weight.axis[0] == plane);
+}
+
 Correlation Correlation::group(int64_t g) const {
   Correlation one = *this;
   one.groups = 1;

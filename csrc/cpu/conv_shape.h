@@ -38,6 +38,8 @@ struct Correlation {
 
   int64_t pixels() const { return axis[0].out * axis[1].out * axis[2].out; }
   int64_t taps() const { return axis[0].taps * axis[1].taps * axis[2].taps; }
+  // A channel's taps follow on each other in the weight.
+  bool adjacent_taps() const;
   int64_t elem() const { return static_cast<int64_t>(size_of(dtype)); }
   // One group of it.
   Correlation group(int64_t g) const;

@@ -275,11 +275,9 @@ class TapRun {
     if (p_.segments > 1)
       gemm_family(c_.dtype).sum({sum, sum, p_.cells(), p_.segments, rows * p_.panel});
     const ConvWeightView& w = c_.weight;
-    const int64_t x_taps = c_.axis[2].taps, y_taps = c_.axis[1].taps;
+    const int64_t x_taps = c_.axis[2].taps;
     const int64_t first = g * w.group + o * w.o;
-    const bool follow = w.c == p_.whole.taps() && (x_taps == 1 || w.axis[2] == 1) &&
-                        (y_taps == 1 || w.axis[1] == x_taps) &&
-                        (p_.of.taps() == 1 || w.axis[0] == p_.taps);
+    const bool follow = w.c == p_.whole.taps() && p_.whole.adjacent_taps();
     if (follow && p_.elem == 4) {
       const ConvFilterOut out{sum,
                               p_.panel,

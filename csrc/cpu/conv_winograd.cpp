@@ -316,23 +316,11 @@ class WinogradRun {
   std::atomic<bool> finite_{true};
 };
 
-}  // namespace
-
 // Transformed filters take 16 / 9 of the room: few tiles are worth that in the cache only.
-static int64_t least_tiles(const Correlation& c) {
+int64_t least_tiles(const Correlation& c) {
   const bool near = c.groups * c.in * c.out * kPoints * kElem <= cache_sizes().l2 / 2;
   return c.prepares && near ? kWorthItPrepared : kWorthIt;
 }
-
-bool prefers_winograd(const Correlation& c) {
-  const ConvAxis &y = c.axis[1], &x = c.axis[2];
-  return two_axes(c) && c.dtype == DType::f32 && y.taps == 3 && x.taps == 3 && y.step == 1 &&
-         x.step == 1 && std::abs(y.tap_step) == 1 && std::abs(x.tap_step) == 1 &&
-         c.image.axis[2] == 1 && c.in >= 32 && c.out >= 32 &&
-         c.batch * ceil_div(y.out, 2) * ceil_div(x.out, 2) >= least_tiles(c);
-}
-
-namespace {
 
 // As the formula takes it: filters prepared for Winograd are none for it.
 Correlation unprepared(Correlation c) {
@@ -341,6 +329,14 @@ Correlation unprepared(Correlation c) {
 }
 
 }  // namespace
+
+bool prefers_winograd(const Correlation& c) {
+  const ConvAxis &y = c.axis[1], &x = c.axis[2];
+  return two_axes(c) && c.dtype == DType::f32 && y.taps == 3 && x.taps == 3 && y.step == 1 &&
+         x.step == 1 && std::abs(y.tap_step) == 1 && std::abs(x.tap_step) == 1 &&
+         c.image.axis[2] == 1 && c.in >= 32 && c.out >= 32 &&
+         c.batch * ceil_div(y.out, 2) * ceil_div(x.out, 2) >= least_tiles(c);
+}
 
 size_t correlate_winograd_workspace(const Correlation& c) {
   const WinogradPlan p(c);

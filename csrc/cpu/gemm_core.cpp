@@ -157,7 +157,8 @@ class Run : GemmParts {
     const bool packed = plan_.a != GemmMode::direct && plan_.b != GemmMode::direct;
     const auto kernel = packed ? f_.packed : f_.direct;
     const Walk walk = walk_of_block(t, block);
-    const GemmAhead next = packed ? ahead_of_block(t, block) : GemmAhead{};
+    // Tiles of matrix units fetch what follows on in memory, hence panels of A alone.
+    const GemmAhead next = packed && f_.speed == 1 ? ahead_of_block(t, block) : GemmAhead{};
     int64_t number = 0;  // of the tile
     for (int64_t i = t.rows.begin; i < t.rows.end; i += f_.mr) {
       tile.m = static_cast<int>(std::min<int64_t>(f_.mr, t.rows.end - i));

@@ -145,9 +145,10 @@ void choose_blocks(const GemmProblem& p, GemmPlan& plan) {
 
   const int64_t batch = plan.serial_batches ? 1 : p.batch * plan.segments;
   const double work = work_of(p) * static_cast<double>(plan.serial_batches ? 1 : p.batch);
-  // One worker needs no tasks to share out, and each has its cost.
-  const int64_t most = max_workers() == 1        ? 1
-                       : is_tiled(f)             ? kTiledTasks
+  // One worker needs no tasks to share out, and each has its cost; but tiles want blocks that fit
+  // the caches.
+  const int64_t most = is_tiled(f)               ? kTiledTasks
+                       : max_workers() == 1      ? 1
                        : plan.b == GemmMode::own ? kOwnTasks
                                                  : kTasks;
   const auto tasks = static_cast<int64_t>(

@@ -107,13 +107,17 @@ class Tensor(TensorBase):
         return steps if dim is None else steps[normalize_dim(dim, len(steps), "stride")]
 
     def data_ptr(self) -> int:
+        self._counter.exports += 1
+        return self._address()
+
+    def _address(self) -> int:
         if self.is_cuda:
             return self._data.data.ptr
         return self._data.__array_interface__["data"][0]
 
     def storage_offset(self) -> int:
         root = self if self._base is None else self._base
-        return (self.data_ptr() - root.data_ptr()) // self._data.itemsize
+        return (self._address() - root._address()) // self._data.itemsize
 
     def is_floating_point(self) -> bool:
         return self.dtype.is_floating_point
@@ -298,6 +302,7 @@ class Tensor(TensorBase):
     @data.setter
     def data(self, value: Any) -> None:
         require_tensor(value, "data", "value")
+        value._counter.exports += 1  # writes through self are not counted there
         self._data = value._data
 
     def backward(

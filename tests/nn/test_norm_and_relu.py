@@ -1,5 +1,7 @@
 """A batch norm and the ReLU behind it in a Sequential: one pass each way, and the same as two layers."""
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -117,7 +119,25 @@ def test_nan_and_changed_results() -> None:
         y.sum().backward()
 
 
+def test_results_without_backward_leave_no_memory() -> None:
+    """The node reads its own output, and must not keep it alive."""
+    model = nn.Sequential(*_layers((2, 20, 30, 50), nn.ReLU))
+    x = _input((2, 20, 30, 50))
+    model(x)
+    before = fastnn.memory_stats()["allocated"]
+    gc.disable()
+    try:
+        for _ in range(5):
+            model(x)
+        after = fastnn.memory_stats()["allocated"]
+    finally:
+        gc.enable()
+    assert after == before
+
+
 def test_kernel_refuses_other_activations() -> None:
     x = _input((4, 3)).detach()
+    with pytest.raises(ValueError, match="needs training"):
+        norm.normalize_batch(x, x[0], x[0], None, None, False, 0.1, 1e-5, "relu")
     with pytest.raises(ValueError, match="none, relu or relu6"):
         norm.normalize_batch(x, None, None, None, None, True, 0.1, 1e-5, "tanh")

@@ -1,14 +1,16 @@
 """Weights that fuse_for_inference's layers keep laid out for their kernels: whatever changes them is seen."""
 
 import copy
+import ctypes
 import threading
 
 import numpy as np
 import pytest
 
 import fastnn
-from fastnn import nn
+from fastnn import _core, nn
 from fastnn.nn import functional as F
+from tests.backends import isa
 
 # in, out, kernel, stride, padding, dilation, groups, image: few and many tiles, panels that are not full,
 # several blocks of channels.
@@ -148,9 +150,32 @@ def new_parameter(model):
     model[0].weight = nn.Parameter(fastnn.randn(*model[0].weight.shape), requires_grad=False)
 
 
+def through_parameter(model):
+    """A tensor on the same memory that counts its own writes, and is gone at the next call."""
+    other = nn.Parameter(model[0].weight, requires_grad=False)
+    other *= 2
+
+
+def through_buffer(model):
+    other = nn.Buffer(model[0].weight.data)
+    other *= 2
+
+
+def through_data_of_another(model):
+    other = fastnn.zeros(1)
+    other.data = model[0].weight.data
+    other *= 2
+
+
+def through_address(model):
+    weight = model[0].weight
+    array = np.random.default_rng().standard_normal(weight.shape).astype(np.float32)
+    ctypes.memmove(weight.data_ptr(), array.ctypes.data, array.nbytes)
+
+
 CHANGES = [
     double, through_data, through_view, through_array, through_array_of_view, through_dlpack, loaded, new_array,
-    new_parameter,
+    new_parameter, through_parameter, through_buffer, through_data_of_another, through_address,
 ]  # fmt: skip
 
 
@@ -163,6 +188,14 @@ def test_changes_are_seen(name, change):
         change(model)
         assert (check(model, x) != before).any()
         check(model, x)
+
+
+def test_the_instruction_set_may_change():
+    model = layer_of((32, 64, 5, 1, 2, 1, 1))
+    x = fastnn.randn(1, 32, 12, 12)
+    for level in [*_core.isa_levels()[1:], *reversed(_core.isa_levels()[1:])]:
+        with isa(level):
+            check(model, x)
 
 
 def test_an_array_that_somebody_holds():

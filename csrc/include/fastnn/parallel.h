@@ -1,6 +1,6 @@
-// The only door to threads. Work is cut into tasks by shape alone, never by the thread count, so
-// results have the same bits for every number of threads; which thread runs a task is decided at
-// run time.
+// The only door to threads. Sums are cut by shape alone, never by the thread count, so results have
+// the same bits for every number of threads; how many tasks share them out may depend on it, and
+// which thread runs a task is decided at run time.
 //
 // Costs: a region that follows another within 50 microseconds takes less than one, so a loop over
 // time steps may call parallel_for in every step. After a longer pause the workers sleep, and

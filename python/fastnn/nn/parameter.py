@@ -12,6 +12,12 @@ from ..ops._util import TensorBase, require_tensor
 from ..tensor import Tensor
 
 
+def _shared(data: Any) -> Any:
+    """The memory of a tensor, for one that counts its own writes."""
+    data._counter.exports += 1
+    return data._data
+
+
 class Parameter(Tensor):
     """A leaf tensor that counts as a parameter when it is set on a Module. Shares the memory of `data`."""
 
@@ -21,7 +27,7 @@ class Parameter(Tensor):
             t._data = np.empty((0,), np.float32)
         else:
             require_tensor(data, "Parameter", "data")
-            t._data = data._data
+            t._data = _shared(data)
         t.requires_grad = requires_grad
         return t
 
@@ -39,7 +45,7 @@ class Buffer(Tensor):
 
     def __new__(cls, data: Any = None, *, persistent: bool = True) -> Any:
         t = TensorBase.__new__(cls)
-        t._data = np.empty((0,), np.float32) if data is None else data._data
+        t._data = np.empty((0,), np.float32) if data is None else _shared(data)
         t.persistent = persistent
         return t
 

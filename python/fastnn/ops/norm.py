@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _core
 from .._errors import ShapeError
-from ..autograd.node import Node, record, wants_grad
+from ..autograd.node import OUTPUT, Node, record, wants_grad
 from ._narrow import in_float32
 from ._util import cast, require_float, require_tensor, wide, wrap
 
@@ -189,7 +189,12 @@ def normalize_batch(
     input: Any, running_mean: Any, running_var: Any, weight: Any, bias: Any, training: bool,
     momentum: float | None, eps: float, activation: str = "none",
 ) -> Any:  # fmt: skip
-    """activation(batch_norm()) in one pass forward and one backward: "none", or in training "relu" or "relu6"."""
+    """activation(batch_norm()) in one pass forward and one backward.
+
+    activation: "none", or in training "relu" or "relu6". Raises ValueError for others.
+    """
+    if activation != "none" and not training:
+        raise ValueError(f"batch_norm: activation {activation!r} needs training=True")
     _check_channels(
         input, "batch_norm", running_mean=running_mean, running_var=running_var, weight=weight,
         bias=bias,
@@ -212,7 +217,7 @@ def normalize_batch(
     out = wrap(cast(y, input._data.dtype))
     if wants_grad(input, weight, bias):
         ctx = (bool(training), float(eps), mean, rstd, activation)
-        y_saved = () if activation == "none" else (out,)
+        y_saved = () if activation == "none" else (OUTPUT,)
         record(
             out, _batch_norm_backward, (input, weight, bias), (input, weight, bias, *y_saved), ctx
         )
