@@ -34,6 +34,15 @@ REASONS = (
         "half of the time reads the image, from the third-level cache or memory, into panels",
     ),
     (
+        r"conv: .*(k3|k4) s2( transposed)?, b",
+        "tiles run at 98 % of the peak for 60-75 % of the time; the rest copies planes (of four pixels for each of the "
+        "result), packs weights, and turns and stores results",
+    ),
+    (
+        r"conv: other .*dims 3",
+        "tiles run at the peak for three quarters of the time; the rest copies planes, three times each",
+    ),
+    (
         r"conv: .*@7 depthwise",
         "rows go in pairs, 14 of 16 lanes; of 34 ns a plane, its 36 multiply-adds are 6: the rest loads half rows, turns "
         "them for the taps, and stores half rows",

@@ -55,7 +55,7 @@ def page(whole: dict[str, Any], source: str) -> str:
         "# Measured", "",
         f"Written by `python -m benchmarks.report {source} docs/benchmarks.md` from a run of `fastnn bench` on "
         f"{whole['date']}.", "",
-        f"Machine: {machine}. Versions: {versions}.", "",
+        f"Machine: {machine}. Versions: {versions}. {whole.get('note', '')}".rstrip(), "",
         "Ours and the peers run in turn, each in a process of its own with the same number of threads; times are the best "
         "of the rounds, ratios (PyTorch's time / ours) the median of theirs. A share is that of the time which the "
         "machine's peak (multiply-adds, half of them fed by a load, in runs as long as the case's call, sampled beside it) "

@@ -96,7 +96,7 @@ struct FilterPlan {
         }
         if (tasks() >= wanted) break;  // smaller ones read more
       }
-      if (pixel_groups * best_groups == 1) break;
+      if (wanted == 1 && pixel_groups * best_groups == 1) break;
     }
     cut_pixels(best_limit);
     panel_groups = best_groups;
