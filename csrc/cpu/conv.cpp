@@ -132,13 +132,13 @@ bool takes_spread_planes(const Transposed& t) {
 bool by_filters(const Correlation& c) { return correlate_path(c).run == correlate_filters; }
 
 // Calls fn for every correlation that the gradient falls into; what is packed for all of them lies
-// in `memory`, null to ask how much that is.
+// in `memory`, which this does not read.
 template <class F>
 void for_parts(const Transposed& t, const PartWeights& weights, const void* memory, F fn) {
   if (t.gaps()) fn(t.nothing());
   for (int64_t i = 0; i < t.parts(); ++i) {
     const Correlation c = weights.bytes() ? weights.part(i, memory) : t.part(i);
-    if (c.taps() > 0 || !t.gaps()) fn(c);
+    if (c.taps() > 0) fn(c);  // the others are what nothing() fills
   }
 }
 

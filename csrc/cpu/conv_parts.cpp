@@ -19,7 +19,7 @@ constexpr int64_t kChannels = 32;  // of a task
 }  // namespace
 
 PartWeights::PartWeights(const Transposed& t, bool (*by_filters)(const Correlation&))
-    : t_(t), whole_(t.whole()), by_filters_(by_filters) {
+    : t_(t), whole_(t.whole()) {
   const Correlation& c = whole_;
   lanes_ = active_conv_kernels().filters.lanes;
   const int64_t weight_bytes = c.groups * c.in * c.out * c.taps() * kElem;
@@ -31,15 +31,14 @@ PartWeights::PartWeights(const Transposed& t, bool (*by_filters)(const Correlati
   panels_ = ceil_div(c.out, panel_);
   for (int64_t i = 0; i < t.parts(); ++i) {
     const Correlation part = t.part(i);
-    if (part.taps() > 0 && !add_part(i, part)) {
+    if (part.taps() > 0 && !add_part(i, part, by_filters(part))) {
       bytes_ = 0;
       return;
     }
   }
 }
 
-bool PartWeights::add_part(int64_t i, const Correlation& c) {
-  const bool panels = by_filters_(c);
+bool PartWeights::add_part(int64_t i, const Correlation& c, bool panels) {
   if (c.pixels() == 0 || (!panels && c.taps() > 1)) return false;
   parts_[i] = {bytes_, c.taps(), panels};
   bytes_ += c.groups * panels_ * panel_ * c.in * c.taps() * kElem;

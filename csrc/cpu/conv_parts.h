@@ -29,12 +29,11 @@ class PartWeights {
   };
   static constexpr int64_t kMostTaps = 64;
 
-  bool add_part(int64_t i, const Correlation& c);
+  bool add_part(int64_t i, const Correlation& c, bool panels);
   void pack_channel(int64_t group, int64_t panel, int64_t channel, char* memory) const;
 
   const Transposed& t_;
   const Correlation& whole_;
-  bool (*by_filters_)(const Correlation&);
   int64_t panel_ = 0, panels_ = 0, lanes_ = 0, bytes_ = 0;
   Part parts_[kMost];
   Row rows_[kMostTaps];
