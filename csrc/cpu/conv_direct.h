@@ -56,6 +56,11 @@ bool weight_prefers_taps(const Correlation& c);
 size_t correlate_weight_taps_workspace(const Correlation& c);
 void correlate_weight_taps(const Correlation& c, void* workspace);
 
+// The gradient of a 1x1 weight, pixels of both images read where they lie.
+bool weight_prefers_dots(const Correlation& c);
+size_t correlate_weight_dots_workspace(const Correlation& c);
+void correlate_weight_dots(const Correlation& c, void* workspace);
+
 // Depthwise, channels adjacent in both images.
 bool prefers_channels(const Correlation& c);
 size_t correlate_channels_workspace(const Correlation& c);

@@ -3,6 +3,7 @@
 
 #include "cpu/kernels/conv_bias.h"
 #include "cpu/kernels/conv_direct.h"
+#include "cpu/kernels/conv_dots.h"
 #include "cpu/kernels/conv_filters.h"
 #include "cpu/kernels/conv_pack.h"
 #include "cpu/kernels/conv_winograd.h"
@@ -18,7 +19,8 @@ static constexpr ConvPackers packers() {
 
 const ConvKernels* conv_kernels() {
   static constexpr ConvKernels kernels{packers<float>(), packers<double>(), direct<float>(),
-                                       direct<double>(), filters<float>(),  winograd<float>()};
+                                       direct<double>(), filters<float>(),  winograd<float>(),
+                                       dots_kernels()};
   return &kernels;
 }
 

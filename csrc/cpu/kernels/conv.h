@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cpu/kernels/conv_direct_table.h"
+#include "cpu/kernels/conv_dots_table.h"
 #include "cpu/kernels/conv_filters_table.h"
 #include "cpu/kernels/conv_winograd_table.h"
 #include "cpu/kernels/isa_table.h"
@@ -57,6 +58,7 @@ struct ConvKernels {
   ConvDirect direct_f64;
   ConvFilters filters;    // float32
   ConvWinograd winograd;  // float32
+  ConvDots dots;          // float32
 };
 
 FASTNN_KERNELS(ConvKernels, conv_kernels)

@@ -1,0 +1,33 @@
+// Kernels for gradients of 1x1 weights: products of rows of pixels, which are read where they lie.
+#pragma once
+
+#include <stdint.h>
+
+namespace fastnn {
+
+// sum[j][i] (+)= the tile of products of rows of a and b, for every tile of a block. A tile has
+// `rows_a` x `rows_b` products, or fewer at the edges: tile i of a has rows [i m / t, (i + 1) m /
+// t) where t is the least number of tiles. A product (r, s) lies at place r * rows_b + s of the
+// tile's `places`.
+struct ConvDotsBlock {
+  const float* a;
+  const float* b;
+  int64_t a_row, b_row;  // strides
+  int64_t m, n;          // rows
+  int64_t k;             // pixels
+  float* sum;
+  bool first;  // sums are overwritten, not added to
+  // As a and b, of the block that comes next: fetched into the second-level cache meanwhile.
+  const float* next_a;
+  const float* next_b;
+};
+
+struct ConvDots {
+  int rows_a, rows_b, places;
+  // A matrix product packs m + n rows for m n products, and is quicker from
+  // m n > packing_pays (m + n) on.
+  int packing_pays;
+  void (*block)(const ConvDotsBlock&);
+};
+
+}  // namespace fastnn
