@@ -39,6 +39,11 @@ void correlate_pointwise(const Correlation& c, void* workspace);
 size_t prepared_pointwise_bytes(const Correlation& c);
 void prepare_pointwise(const Correlation& c, void* dst);
 
+// One tap, few pixels, many channels, the weight read where it lies.
+bool prefers_pointwise_dots(const Correlation& c);
+size_t correlate_pointwise_dots_workspace(const Correlation& c);
+void correlate_pointwise_dots(const Correlation& c, void* workspace);
+
 // By Winograd's transforms: 3x3 taps next to each other, many channels and filters.
 bool prefers_winograd(const Correlation& c);
 size_t correlate_winograd_workspace(const Correlation& c);

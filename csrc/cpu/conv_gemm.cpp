@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cpu/conv_source.h"
 #include "cpu/gemm_core.h"
 #include "cpu/kernels/conv.h"
 
@@ -12,26 +13,6 @@ namespace {
 const ConvPackers& packers(DType dtype) {
   const ConvKernels& kernels = active_conv_kernels();
   return dtype == DType::f64 ? kernels.f64 : kernels.f32;
-}
-
-ConvSource make_source(const Correlation& c) {
-  ConvSource s{};
-  s.data = c.image.data;
-  s.dtype = c.dtype;
-  s.stride_n = c.image.n;
-  s.stride_c = c.image.c;
-  s.channels = c.in;
-  s.channels_inner = c.image.c == 1 && c.in > 1;
-  for (int a = 0; a < 3; ++a) {
-    s.stride[a] = c.image.axis[a];
-    s.size[a] = c.axis[a].size;
-    s.out[a] = c.axis[a].out;
-    s.taps[a] = c.axis[a].taps;
-    s.origin[a] = c.axis[a].origin;
-    s.step[a] = c.axis[a].step;
-    s.tap_step[a] = c.axis[a].tap_step;
-  }
-  return s;
 }
 
 // The result as an image that is read pixel by pixel: one tap, at the pixel itself.
@@ -104,7 +85,7 @@ struct Product {
   bool whole_batch;
 
   explicit Product(const Correlation& correlation) : c(correlation) {
-    source = make_source(c);
+    source = conv_source(c);
     pack = &packers(c.dtype);
     pixels = c.pixels();
     p.dtype = c.dtype;
@@ -201,7 +182,7 @@ struct WeightProduct {
   const ConvPackers* pack;
 
   explicit WeightProduct(const Correlation& correlation) : c(correlation) {
-    image = make_source(c);
+    image = conv_source(c);
     result = result_source(c);
     pack = &packers(c.dtype);
     p.dtype = c.dtype;

@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "cpu/conv_band.h"
 #include "cpu/conv_direct.h"
+#include "cpu/conv_source.h"
 #include "cpu/gemm_core.h"
 #include "cpu/gemm_plan.h"
 #include "fastnn/isa.h"
@@ -149,20 +149,13 @@ class DotsRun {
   float* const sums_;
 };
 
-// An image's pixels follow on each other.
-bool is_row(const Correlation& c, const ConvImageView& v) {
-  const ConvAxis* a = c.axis;
-  return v.axis[2] == 1 && (a[1].out == 1 || v.axis[1] == a[2].out) &&
-         (a[0].out == 1 || v.axis[0] == a[1].out * a[2].out);
-}
-
 }  // namespace
 
 bool weight_prefers_dots(const Correlation& c) {
   const ConvDots& dots = active_conv_kernels().dots;
   for (const ConvAxis& a : c.axis)
     if (a.taps != 1 || a.origin != 0 || a.step != 1 || a.out > a.size) return false;
-  return c.dtype == DType::f32 && is_row(c, c.image) && is_row(c, c.result) &&
+  return c.dtype == DType::f32 && pixels_follow(c, c.image) && pixels_follow(c, c.result) &&
          c.pixels() >= kFewPixels && c.in * c.out <= dots.packing_pays * (c.in + c.out) &&
          c.batch > 0 && c.in >= dots.rows_b && c.out >= dots.rows_a;
 }

@@ -89,6 +89,8 @@ PATHS = [
     path("alexnet", (2, 3, 47, 51), (40, 3, 11, 11), padding=2, stride=4),
     path("stride2", (2, 16, 15, 14), (32, 16, 3, 3), padding=1, stride=2),
     path("pointwise", (3, 40, 9, 7), (70, 40, 1, 1)),
+    path("pointwise-many-channels", (2, 1030, 5, 6), (131, 1030, 1, 1)),
+    path("pointwise-many-channels-stride2", (1, 2080, 7, 9), (260, 1040, 1, 1), stride=2, groups=2),
     path("pointwise-rows", (3, 9, 23, 25), (10, 9, 1, 1)),
     path("pointwise-rows-pieces-groups", (2, 26, 30, 41), (32, 13, 1, 1), groups=2),
     path("pointwise-rows-blocks", (1, 230, 23, 23), (40, 230, 1, 1)),

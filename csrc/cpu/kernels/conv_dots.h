@@ -3,14 +3,15 @@
 #pragma once
 
 #include "cpu/kernels/conv_dots_table.h"
-#include "cpu/kernels/vec.h"
+#include "cpu/kernels/gemm_vec.h"
 
 namespace fastnn::FASTNN_ISA_NS {
 
 #ifdef __AVX512F__
-constexpr int kDotsA = 4, kDotsB = 6, kPackingPays = 112;
+constexpr int kDotsA = 4, kDotsB = 6, kPackingPays = 112, kManyChannels = 1024;
 #else
 constexpr int kDotsA = 3, kDotsB = 4, kPackingPays = 56;
+constexpr int64_t kManyChannels = INT64_MAX;  // registers for small tiles only
 #endif
 constexpr int kDotsPlaces = (kDotsA * kDotsB + kLanes<float> - 1) / kLanes<float> * kLanes<float>;
 
@@ -113,31 +114,50 @@ constexpr DotsTable make_dots() {
 }
 
 // Row i of a and b of the next block; behind the last, some row.
-FASTNN_INLINE const float* next_row(const ConvDotsBlock& t, int64_t i) {
-  return i < t.m ? t.next_a + i * t.a_row : t.next_b + (i < t.m + t.n ? i - t.m : 0) * t.b_row;
+FASTNN_INLINE const float* next_row(const ConvDotsBlock& t, int64_t i, int64_t rows) {
+  if (i >= rows) return t.a;
+  return i < t.m ? t.next_a + i * t.a_row : t.next_b + (i - t.m) * t.b_row;
 }
 
 // The rows of b stay in the first-level cache while those of a stream.
 static void dots_block(const ConvDotsBlock& t) {
   static constexpr DotsTable table = make_dots();
   const int64_t down = (t.m + kDotsA - 1) / kDotsA, across = (t.n + kDotsB - 1) / kDotsB;
-  const int64_t tiles = down * across;
+  const int64_t tiles = down * across, rows = t.m + (t.b_is_near ? 0 : t.n);
   DotsTile tile{};
   tile.sum = t.sum;
   for (int64_t number = 0; number < tiles; ++number, tile.sum += kDotsPlaces) {
-    const int64_t i = number % down, j = number / down, ahead = number * (t.m + t.n) / tiles;
+    const int64_t i = number % down, j = number / down, ahead = number * rows / tiles;
     const int64_t a0 = i * t.m / down, a1 = (i + 1) * t.m / down;
     const int64_t b0 = j * t.n / across, b1 = (j + 1) * t.n / across;
     tile.a = t.a + a0 * t.a_row;
     tile.b = t.b + b0 * t.b_row;
-    tile.ahead[0] = next_row(t, ahead);
-    tile.ahead[1] = next_row(t, ahead + 1);
+    tile.ahead[0] = next_row(t, ahead, rows);
+    tile.ahead[1] = next_row(t, ahead + 1, rows);
     table.fn[a1 - a0 - 1][b1 - b0 - 1](t, tile);
   }
 }
 
+static void write_dots(const ConvDotsOut& t) {
+  constexpr int L = kLanes<float>;
+  static_assert(kDotsB <= L);
+  const int64_t down = (t.m + kDotsA - 1) / kDotsA, across = (t.n + kDotsB - 1) / kDotsB;
+  const float* sum = t.sum;
+  for (int64_t j = 0; j < across; ++j) {
+    const int64_t first = j * t.n / across;
+    const int columns = static_cast<int>((j + 1) * t.n / across - first);
+    for (int64_t i = 0; i < down; ++i, sum += kDotsPlaces)
+      for (int64_t row = i * t.m / down, r = 0; row < (i + 1) * t.m / down; ++row, ++r) {
+        vf v = load_n(sum + r * kDotsB, columns);
+        if (t.bias) v += splat(t.bias[row * t.bias_step]);
+        if (t.rectifier.on) v = rectified(t.rectifier, v);
+        store_n(t.out + row * t.out_row + first, v, columns);
+      }
+  }
+}
+
 static constexpr ConvDots dots_kernels() {
-  return {kDotsA, kDotsB, kDotsPlaces, kPackingPays, &dots_block};
+  return {kDotsA, kDotsB, kDotsPlaces, kPackingPays, kManyChannels, &dots_block, &write_dots};
 }
 
 }  // namespace fastnn::FASTNN_ISA_NS

@@ -3,6 +3,8 @@
 
 #include <stdint.h>
 
+#include "fastnn/activation.h"
+
 namespace fastnn {
 
 // sum[j][i] (+)= the tile of products of rows of a and b, for every tile of a block. A tile has
@@ -17,9 +19,22 @@ struct ConvDotsBlock {
   int64_t k;             // pixels
   float* sum;
   bool first;  // sums are overwritten, not added to
-  // As a and b, of the block that comes next: fetched into the second-level cache meanwhile.
+  // As a and b, of the block that comes next: fetched into the second-level cache meanwhile, b if
+  // it is not there anyway.
   const float* next_a;
   const float* next_b;
+  bool b_is_near;
+};
+
+// out[r][s] = rectified(bias[r] + sum) for all tiles of a block.
+struct ConvDotsOut {
+  const float* sum;
+  int64_t m, n;
+  float* out;
+  int64_t out_row;    // columns are adjacent
+  const float* bias;  // or null
+  int64_t bias_step;
+  Rectifier rectifier;
 };
 
 struct ConvDots {
@@ -27,7 +42,9 @@ struct ConvDots {
   // A matrix product packs m + n rows for m n products, and is quicker from
   // m n > packing_pays (m + n) on.
   int packing_pays;
+  int64_t many_channels;  // whose sums are quicker than a product that packs the weight
   void (*block)(const ConvDotsBlock&);
+  void (*write)(const ConvDotsOut&);
 };
 
 }  // namespace fastnn
