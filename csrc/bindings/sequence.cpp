@@ -9,9 +9,6 @@
 #include "bindings/activation.h"
 #include "bindings/classes.h"
 #include "bindings/fast_function.h"
-#include "bindings/gemm.h"
-#include "bindings/operands.h"
-#include "fastnn/ops/norm.h"
 
 namespace fastnn {
 
@@ -97,108 +94,6 @@ const Kind* plain_kind(PyObject* module, Layer& layer) {
   return nullptr;
 }
 
-// ---- Layers
-// --------------------------------------------------------------------------------------
-
-bool run_linear(const Layer& layer, Value& v, Activation activation) {
-  Weights w;
-  if (v.view.ndim != 2 || !w.read(layer) || w.weight.view.ndim != 2 ||
-      v.view.shape[1] != w.weight.view.shape[1] || v.view.dtype != w.weight.view.dtype ||
-      !is_float(v.view.dtype))
-    return false;
-  const int64_t out = w.weight.view.shape[0];
-  if (w.bias.view &&
-      (w.bias.view.ndim != 1 || w.bias.view.shape[0] != out || w.bias.view.dtype != v.view.dtype))
-    return false;
-  NewArray y = new_array(v.view.dtype, {v.view.shape[0], out});
-  gemm_linear(v.view, w.weight, w.bias, y, activation);
-  v.set(std::move(y));
-  return true;
-}
-
-bool run_max_pool(const Layer& layer, Value& v, Activation) {
-  const WindowArgs window{layer.get(FASTNN_NAME("kernel_size")), layer.get(FASTNN_NAME("stride")),
-                          layer.get(FASTNN_NAME("padding")), layer.get(FASTNN_NAME("dilation")),
-                          false};
-  if (!window.kernel || !window.stride || !window.padding || !window.dilation ||
-      !is_float(v.view.dtype) || !layer.is_false(FASTNN_NAME("return_indices")) ||
-      !layer.is_false(FASTNN_NAME("ceil_mode")))
-    return false;
-  v.set(max_pool_new(v.view, layer.dims, window));
-  return true;
-}
-
-bool run_adaptive_avg_pool(const Layer& layer, Value& v, Activation) {
-  PyObject* size = layer.get(FASTNN_NAME("output_size"));
-  if (!size || !is_float(v.view.dtype)) return false;
-  v.set(adaptive_avg_pool_new(v.view, layer.dims, size));
-  return true;
-}
-
-// Of an array that nobody else has: a tensor that Python has seen would share its memory.
-bool run_flatten(const Layer& layer, Value& v, Activation) {
-  int64_t first = 0, last = 0;
-  PyObject *start = layer.get(FASTNN_NAME("start_dim")), *end = layer.get(FASTNN_NAME("end_dim"));
-  if (v.tensor || !start || !end || v.view.ndim < 2 || !v.view.contiguous()) return false;
-  int_or_list(start, &first, 1, "flatten", "start_dim");
-  int_or_list(end, &last, 1, "flatten", "end_dim");
-  if (first != 1 || last != -1) return false;
-  for (int d = 2; d < v.view.ndim; ++d) v.view.shape[1] *= v.view.shape[d];
-  v.view.ndim = 2;
-  v.view.stride[0] = v.view.shape[1];
-  v.view.stride[1] = 1;
-  return true;
-}
-
-// In evaluation mode, and in place of an array that nobody else has.
-bool run_batch_norm(const Layer& layer, Value& v, Activation activation) {
-  PyObject *parameters = layer.get(FASTNN_NAME("_parameters")),
-           *buffers = layer.get(FASTNN_NAME("_buffers")), *eps = layer.get(FASTNN_NAME("eps"));
-  const DType dtype = v.view.dtype;
-  if (!parameters || !buffers || !PyDict_Check(parameters) || !PyDict_Check(buffers) || !eps ||
-      !PyFloat_Check(eps) || !layer.is_false(FASTNN_NAME("training")) || !v.view.contiguous() ||
-      v.view.ndim != layer.dims + 2 || (dtype != DType::f32 && dtype != DType::f64))
-    return false;
-  Arg w, b, mean, var;
-  if (!read_tensor(parameters, FASTNN_NAME("weight"), w) ||
-      !read_tensor(parameters, FASTNN_NAME("bias"), b) ||
-      !read_tensor(buffers, FASTNN_NAME("running_mean"), mean) ||
-      !read_tensor(buffers, FASTNN_NAME("running_var"), var) || !mean.view || !var.view)
-    return false;
-  for (const Arg* a : {&w, &b, &mean, &var})
-    if (a->view && (a->view.dtype != dtype || !a->view.contiguous())) return false;
-  const NewArray saved_mean = new_array(dtype, {v.view.shape[1]}),
-                 rstd = new_array(dtype, {v.view.shape[1]});
-  NewArray y{v.view, v.array};
-  if (v.tensor) y = new_array(dtype, v.view.shape, v.view.ndim);
-  run_op(batch_norm_forward, BatchNormParams{false, 0, PyFloat_AS_DOUBLE(eps), activation},
-         {merge_inner_axes(v.view), w, b, mean, var, merge_inner_axes(y.view), saved_mean, rstd});
-  v.set(std::move(y));
-  return true;
-}
-
-// In place: of an array that nobody else has.
-bool run_rectifier(const Layer& layer, Value& v, Activation activation) {
-  const DType dtype = v.view.dtype;
-  if (!is_float(dtype) || (v.tensor && !layer.is_false(FASTNN_NAME("inplace")))) return false;
-  const MapOp op = activation == Activation::relu ? MapOp::relu : MapOp::relu6;
-  const ElementwiseParams p{op, compute_type(dtype), {}};
-  if (!v.tensor) {
-    run_op(elementwise, p, {v.view, v.view});
-    return true;
-  }
-  NewArray y = new_array_like(v.view, dtype);
-  run_op(elementwise, p, {y, v.view});
-  v.set(std::move(y));
-  return true;
-}
-
-bool run_nothing(const Layer&, Value&, Activation) { return true; }
-
-bool run_dropout(const Layer& layer, Value& v, Activation) {
-  return layer.is_false(FASTNN_NAME("training")) && is_float(v.view.dtype);
-}
-
 // The layer in an Activated, as far as it can be run together with its activation.
 const Kind* activated_kind(const Layer& layer, Layer& inner_layer, Activation* activation) {
   PyObject *inner = layer.child("layer"), *after = layer.child("activation"),
@@ -258,7 +153,7 @@ bool add_step(PyObject* module, std::vector<ConvStep>& steps) {
   return true;
 }
 
-constexpr int64_t kLeastChained = 16 << 10;  // values of an image
+constexpr int64_t kLeastChained = 4 << 10;  // values of an image
 
 class Sequence {
  public:
@@ -320,13 +215,19 @@ class Sequence {
     return 2;
   }
 
+  // Convolutions from the first on that run together: all, or the first two.
   Py_ssize_t run_chain(Py_ssize_t first) {
     if (first < searched_ || v_.view.ndim != 4 || v_.view.numel() < kLeastChained) return 0;
     std::vector<ConvStep> steps;
-    Py_ssize_t end = first;
-    while (end < size_ && add_step(module(end), steps)) ++end;
+    Py_ssize_t end = first, third = 0;  // `third`: the first module behind two steps
+    while (end < size_ && add_step(module(end), steps)) {
+      if (steps.size() <= 2) third = end + 1;
+      ++end;
+    }
+    if (steps.size() > 1 && run_conv_chain(steps, v_)) return end - first;
+    if (steps.size() > 1 && run_conv_pair(steps[0], steps[1], v_)) return third - first;
     searched_ = end;
-    return steps.size() > 1 && run_conv_chain(steps, v_) ? end - first : 0;
+    return 0;
   }
 
   Value& v_;

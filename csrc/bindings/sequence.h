@@ -69,9 +69,23 @@ struct ConvStep {
   const TensorObject* weight() const { return as_tensor(w.tensor); }
 };
 
+// Each runs a layer, and an activation behind it where it takes one along. False: the layer's own
+// forward() has to, and v is as before.
 bool run_conv(const Layer& layer, Value& v, Activation activation);
+bool run_linear(const Layer& layer, Value& v, Activation activation);
+bool run_max_pool(const Layer& layer, Value& v, Activation);
+bool run_adaptive_avg_pool(const Layer& layer, Value& v, Activation);
+bool run_flatten(const Layer& layer, Value& v, Activation);
+bool run_batch_norm(const Layer& layer, Value& v, Activation activation);
+bool run_rectifier(const Layer& layer, Value& v, Activation activation);
+bool run_nothing(const Layer& layer, Value& v, Activation);
+bool run_dropout(const Layer& layer, Value& v, Activation);
+
 // Convolutions one after the other whose intermediate images would not stay in the cache: a band of
 // rows goes through all of them before the next. False: that does not pay, and v is as before.
 bool run_conv_chain(const std::vector<ConvStep>& steps, Value& v);
+// A convolution of one tap and the depthwise one behind it, some channels at a time. False:
+// likewise.
+bool run_conv_pair(const ConvStep& wide, const ConvStep& deep, Value& v);
 
 }  // namespace fastnn

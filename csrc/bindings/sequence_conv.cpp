@@ -1,7 +1,8 @@
 // Convolutions among the layers of a sequence.
+#include "bindings/sequence_conv.h"
+
 #include <algorithm>
 
-#include "bindings/sequence.h"
 #include "fastnn/isa.h"
 
 namespace fastnn {
@@ -72,6 +73,37 @@ bool run_conv(const Layer& layer, Value& v, Activation activation) {
 
 // ---- Chains ----
 
+TensorView LayerImage::view(void* data, int64_t rows) const {
+  TensorView v;
+  v.data = data;
+  v.ndim = 4;
+  const int64_t shape[] = {1, channels, rows, width};
+  std::copy(shape, shape + 4, v.shape);
+  for (int64_t d = 3, step = 1; d >= 0; step *= v.shape[d--]) v.stride[d] = step;
+  return v;
+}
+
+bool image_behind(const ConvStep& s, const LayerImage& in, LayerImage* out) {
+  const TensorView& w = s.w.weight.view;
+  const ConvParams& p = s.p;
+  if (p.dims != 2 || p.groups < 1 || w.dtype != DType::f32 || w.numel() == 0 ||
+      w.shape[1] * p.groups != in.channels || w.shape[0] % p.groups != 0)
+    return false;
+  int64_t pixels[2];
+  const int64_t size[] = {in.height, in.width};
+  for (int d = 0; d < 2; ++d) {
+    if (std::max({p.stride[d], p.dilation[d], p.padding[d], w.shape[2 + d]}) > INT32_MAX)
+      return false;
+    const int64_t reach = (w.shape[2 + d] - 1) * p.dilation[d];
+    if (p.stride[d] < 1 || p.dilation[d] < 1 || p.padding[d] < 0 || p.padding[d] > reach ||
+        size[d] + 2 * p.padding[d] <= reach)
+      return false;
+    pixels[d] = (size[d] + 2 * p.padding[d] - reach - 1) / p.stride[d] + 1;
+  }
+  *out = {w.shape[0], pixels[0], pixels[1]};
+  return true;
+}
+
 namespace {
 
 struct Rows {
@@ -100,7 +132,7 @@ class ConvChain {
 
   // Bands are the tasks of one parallel region: each goes through all layers on one core.
   NewArray run(const TensorView& x) {
-    const Image& last = images_.back();
+    const LayerImage& last = images_.back();
     NewArray y = new_array(DType::f32, {x.shape[0], last.channels, last.height, last.width});
     const LaunchScope scope;
     const Workspace buffers(static_cast<size_t>(max_workers() * buffer_bytes_));
@@ -119,39 +151,10 @@ class ConvChain {
   }
 
  private:
-  struct Image {
-    int64_t channels, height, width;
-    int64_t bytes(int64_t rows) const { return channels * rows * width * 4; }
-    TensorView view(void* data, int64_t rows) const {
-      TensorView v;
-      v.data = data;
-      v.ndim = 4;
-      const int64_t shape[] = {1, channels, rows, width};
-      std::copy(shape, shape + 4, v.shape);
-      for (int64_t d = 3, step = 1; d >= 0; step *= v.shape[d--]) v.stride[d] = step;
-      return v;
-    }
-  };
-
   bool add_image(const ConvStep& s) {
-    const Image& in = images_.back();
-    const TensorView& w = s.w.weight.view;
-    const ConvParams& p = s.p;
-    if (p.dims != 2 || p.groups < 1 || w.dtype != DType::f32 || w.numel() == 0 ||
-        w.shape[1] * p.groups != in.channels || w.shape[0] % p.groups != 0)
-      return false;
-    int64_t out[2];
-    const int64_t size[] = {in.height, in.width};
-    for (int d = 0; d < 2; ++d) {
-      if (std::max({p.stride[d], p.dilation[d], p.padding[d], w.shape[2 + d]}) > INT32_MAX)
-        return false;
-      const int64_t reach = (w.shape[2 + d] - 1) * p.dilation[d];
-      if (p.stride[d] < 1 || p.dilation[d] < 1 || p.padding[d] < 0 || p.padding[d] > reach ||
-          size[d] + 2 * p.padding[d] <= reach)
-        return false;
-      out[d] = (size[d] + 2 * p.padding[d] - reach - 1) / p.stride[d] + 1;
-    }
-    images_.push_back({w.shape[0], out[0], out[1]});
+    LayerImage out;
+    if (!image_behind(s, images_.back(), &out)) return false;
+    images_.push_back(out);
     return true;
   }
 
@@ -235,6 +238,10 @@ class ConvChain {
         const Views at = views(x, y, 0, band, k, 0);
         Call c{s.p, {}};
         c.p.padding[0] += rows[k].begin - rows[k + 1].begin * s.p.stride[0];
+        if (const Call* like = earlier_call(band, k, c.p.padding[0])) {
+          calls_.push_back(*like);
+          continue;
+        }
         c.p.prepares = true;
         conv_forward.check(c.p, at.v);
         c.prepared = s.prepared->find(c.p, at.v, s.weight(), s.w.weight.keep);
@@ -243,6 +250,18 @@ class ConvChain {
         calls_.push_back(std::move(c));
       }
     workspace_bytes_ = (workspace_bytes_ + 63) / 64 * 64;
+  }
+
+  // The same layer's, in a band before this one with as many rows, if there is one.
+  const Call* earlier_call(int64_t band, size_t k, int64_t padding) const {
+    const auto alike = [&](int64_t b) {
+      const Rows *a = &rows_[static_cast<size_t>(b)][k], *c = &rows_[static_cast<size_t>(band)][k];
+      return a[0].count() == c[0].count() && a[1].count() == c[1].count() &&
+             call(b, k).p.padding[0] == padding;
+    };
+    for (int64_t b = band - 1; b >= 0; --b)
+      if (alike(b)) return &call(b, k);
+    return nullptr;
   }
 
   static TensorView part(const TensorView& image, int64_t n, const Rows& rows) {
@@ -254,7 +273,7 @@ class ConvChain {
   }
 
   const std::vector<ConvStep>& steps_;
-  std::vector<Image> images_;  // before the first layer, behind each
+  std::vector<LayerImage> images_;  // before the first layer, behind each
   int64_t bands_ = 1;
   std::vector<std::vector<Rows>> rows_;  // of each band, in each image
   std::vector<int64_t> offset_;          // of the images between the layers, in a worker's buffer

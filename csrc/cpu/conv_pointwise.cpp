@@ -125,6 +125,7 @@ class PointwiseRun {
     tile.vectors = static_cast<int>(p_.lanes(j) / p_.kernels.lanes);
     tile.step = static_cast<int>(c_.axis[2].step);
     tile.offset = offset_;
+    tile.far = true;
     for (int64_t b = 0; b < p_.blocks; ++b) {
       const int64_t channel = b * p_.block;
       tile.taps = std::min(p_.block, c_.in - channel);

@@ -27,6 +27,7 @@ constexpr int64_t kTiles = 128, kLeastTiles = 48;  // of a task
 constexpr int64_t kTasks = 12;                     // at least, where the shape allows it
 constexpr int64_t kWorthIt = 49;                   // tiles: the filters must be transformed first
 constexpr int64_t kWorthItPrepared = 12;           // tiles, where they were
+constexpr int64_t kLittleWork = 4000000;           // multiply-adds
 constexpr int64_t kPad = 16;  // values between points, which fall on different cache sets
 
 struct WinogradPlan {
@@ -86,10 +87,15 @@ struct WinogradPlan {
     const bool few = tile_groups == 1 && c.groups == 1;
     if (few)
       panel_groups = std::min(panels, workers);
-    else if (tasks() < wanted)
+    else if (tasks() < (c.prepared && little_work() ? workers : wanted))
       panel_groups = std::min(panels, ceil_div(wanted, tasks()));
     share_filters = tile_groups > 1 || c.prepared;
     share_image = panel_groups > 1 && !few;
+  }
+  // So little that transforming the image in a region of its own would cost more than even tasks
+  // gain.
+  bool little_work() const {
+    return kPoints * c.batch * tile_rows * tile_columns * c.in * c.out * c.groups < kLittleWork;
   }
   void cut_tiles(int64_t limit) {
     const int64_t all = tile_rows * tile_columns;

@@ -10,8 +10,9 @@ namespace fastnn::FASTNN_ISA_NS {
 
 // ---- Sums ----
 
-// Weights come from far away where they are laid out once for many calls.
-constexpr int kWeightsAhead = 32;
+// Weights come from far away where they are laid out once for many calls, and so do pixels that
+// are read where they lie: half of them another core wrote.
+constexpr int kWeightsAhead = 32, kPixelsAhead = 12;
 
 template <class T, int S, int NV, int G, int R>
 static void filter_tile(const ConvFilterTile& t) {
@@ -21,9 +22,18 @@ static void filter_tile(const ConvFilterTile& t) {
   const int64_t *offset = t.offset, *const end = offset + t.taps;
   Vec<T> acc[G][R][NV] = {};
   const char* ahead = t.ahead ? t.ahead : static_cast<const char*>(t.weight);
+  const bool far = t.far;
+  const int64_t* next = offset + (t.taps < kPixelsAhead ? 0 : kPixelsAhead);
 #pragma GCC unroll 1
   for (; offset < end; ++offset, w += NV * L, ahead += 64) {
     __builtin_prefetch(ahead, 0, 2);
+    if constexpr (S <= 2 && G == 1) {
+      if (far) {
+        __builtin_prefetch(x + *next);
+        __builtin_prefetch(x + *next + (R - 1) * S);
+        if (++next == end) next = t.offset;
+      }
+    }
     const T* at = x + *offset;
     Vec<T> v[NV];
     FASTNN_UNROLL for (int j = 0; j < NV; ++j) {

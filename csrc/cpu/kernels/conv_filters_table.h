@@ -26,6 +26,7 @@ struct ConvFilterTile {
   bool first;          // sums are overwritten, not added to
   // What will be read next from far away, or null: a cache line of it is asked for with every tap.
   const char* ahead;
+  bool far;  // pixels come from far away, too
 };
 
 // Rows [y0, y0 + rows) and columns [x0, x0 + width) of the planes of some channels; what lies
