@@ -157,9 +157,10 @@ class Run : GemmParts {
     const bool packed = plan_.a != GemmMode::direct && plan_.b != GemmMode::direct;
     const auto kernel = packed ? f_.packed : f_.direct;
     const Walk walk = walk_of_block(t, block);
-    // Tiles of matrix units fetch what follows on in memory, hence panels of A alone.
-    const GemmAhead next = packed && f_.speed == 1 ? ahead_of_block(t, block) : GemmAhead{};
-    int64_t number = 0;  // of the tile
+    // Matrix units wait for their operands: asking for other memory would take the room of these.
+    const GemmAhead next = packed && !is_tiled(f_) ? ahead_of_block(t, block) : GemmAhead{};
+    GemmFinish behind{};  // the tile before, if it is not yet stored
+    int64_t number = 0;   // of the tile
     for (int64_t i = t.rows.begin; i < t.rows.end; i += f_.mr) {
       tile.m = static_cast<int>(std::min<int64_t>(f_.mr, t.rows.end - i));
       set_a(t, block, i, tile);
@@ -170,20 +171,22 @@ class Run : GemmParts {
       for (int64_t j = t.columns.begin; j < t.columns.end; j += f_.nr) {
         tile.n = static_cast<int>(std::min<int64_t>(f_.nr, t.columns.end - j));
         tile.b = b;
-        tile.c = c;
-        tile.src = c;
+        tile.c = c + number % 2 * walk.c_turn;
+        tile.src = tile.c;
         tile.bias_n = bias_n;
-        if (next.any()) next.aim(tile, number++);
+        if (next.any()) next.aim(tile, number);
         if (plan_.staged && plan_.segments == 1)
-          staged_tile(t, tile, kernel, i, j);
+          staged_tile(t, tile, kernel, i, j, behind);
         else
           kernel(tile);
+        ++number;
         b += walk.b_step;
         c += walk.c_step;
         if (bias_n) bias_n += f_.nr * plan_.sum;
         tile.ahead = static_cast<const char*>(tile.ahead) + walk.ahead;
       }
     }
+    if (behind.m > 0) f_.finish(behind);
   }
 
   GemmTile tile_of_block(const Task& t) const {
@@ -207,7 +210,8 @@ class Run : GemmParts {
     const char* b;
     char* c;
     int64_t b_step, c_step, c_rows;
-    int64_t ahead;  // a tile's part of the next panel of A
+    int64_t c_turn;  // tiles that wait only to be stored behind take turns in two places
+    int64_t ahead;   // a tile's part of the next panel of A
   };
 
   // Sums go straight to the output, which then holds them until the next k-block; or, where that
@@ -232,7 +236,9 @@ class Run : GemmParts {
       w.c_rows = f_.mr * p_.c.row * plan_.sum;
     } else {
       w.c = t.scratch + plan_.scratch_stage;
-      w.c_step = plan_.k_blocks > 1 ? f_.mr * f_.nr * plan_.sum : 0;
+      const int64_t cells = f_.mr * f_.nr * plan_.sum;
+      w.c_step = plan_.k_blocks > 1 ? cells : 0;
+      w.c_turn = plan_.k_blocks == 1 && f_.stores_behind ? cells : 0;
       w.c_rows = ceil_div(t.columns.size(), f_.nr) * w.c_step;
     }
     if (plan_.a == GemmMode::shared) w.ahead = ahead_lines(t) * 64;
@@ -272,12 +278,19 @@ class Run : GemmParts {
     if (plan_.a == GemmMode::shared) tile.ahead = offset(tile.a, f_.a_panel * plan_.kc, plan_.elem);
   }
 
+  // `behind`: the tile before, which this one stores meanwhile where it can; then this one.
   void staged_tile(const Task& t, GemmTile& tile, void (*kernel)(const GemmTile&), int64_t i,
-                   int64_t j) const {
+                   int64_t j, GemmFinish& behind) const {
     char* out = offset(t.at.c, i * p_.c.row + j * p_.c.col, out_size_);
     if (t.first && tile.beta != 0) gather_output(out, tile.m, tile.n, tile.c);
+    tile.behind = behind.m > 0 ? &behind : nullptr;
     kernel(tile);
-    if (t.last) finish(tile, out, i, j);
+    if (!t.last) return;
+    if (behind.m > 0) f_.finish(behind);
+    if (can_wait(tile))
+      behind = finish_of(tile, out);
+    else
+      finish(tile, out, i, j);
   }
 
   // ---- Segments of K: their sums are added in order, tile by tile ----

@@ -158,10 +158,20 @@ class GemmParts {
     f_.pack({tile, f_.nr, out, p_.c.dtype, p_.c.col, p_.c.row, n, m});
   }
 
-  void finish(const GemmTile& tile, void* out, int64_t i, int64_t j) const {
+  // Whether the next tile may store this one.
+  bool can_wait(const GemmTile& tile) const {
+    return f_.stores_behind && tile.n == f_.nr && p_.c.dtype == DType::bf16 && p_.c.col == 1 &&
+           !p_.c.place && (p_.activation == Activation::none || rectifies(p_.activation));
+  }
+
+  GemmFinish finish_of(const GemmTile& tile, void* out) const {
     const bool done = rectifies(p_.activation);
-    GemmFinish f{tile.c, tile.c_row, tile.m,   tile.n,  done ? Activation::none : p_.activation,
-                 out,    p_.c.dtype, p_.c.row, p_.c.col};
+    return {tile.c, tile.c_row, tile.m,   tile.n,  done ? Activation::none : p_.activation,
+            out,    p_.c.dtype, p_.c.row, p_.c.col};
+  }
+
+  void finish(const GemmTile& tile, void* out, int64_t i, int64_t j) const {
+    GemmFinish f = finish_of(tile, out);
     if (!p_.c.place) return f_.finish(f);
     for (int at = 0; at < tile.n; at += f.n) {
       int64_t run;

@@ -9,13 +9,9 @@ namespace {
 
 constexpr double kSmallestTask =
     2e5;  // multiply-adds of floats: below this a task costs more to hand out than it gains
-constexpr int64_t kTasks = 32;     // wanted where there is work enough
-constexpr int64_t kOwnTasks = 16;  // where every task packs its columns for itself
-constexpr int64_t kTiledTasks = 8;
-
-// Tiles multiply many times as fast as caches deliver: sums stay in them over a long K, and tasks
-// are large, so that everything is packed once.
-bool is_tiled(const GemmFamily& f) { return f.speed > 1; }
+constexpr int64_t kTasks = 32;      // wanted where there is work enough
+constexpr int64_t kOwnTasks = 16;   // where every task packs its columns for itself
+constexpr int64_t kTiledTasks = 2;  // for each worker: large ones, so that little is packed twice
 
 // Splits `count` into blocks of at most `limit` units of `unit`, as even as can be.
 int64_t even_block(int64_t count, int64_t limit, int64_t unit) {
@@ -47,9 +43,7 @@ double work_of(const GemmProblem& p) {
 void choose_modes(const GemmProblem& p, GemmPlan& plan) {
   const GemmFamily& f = *plan.family;
   if (is_tiled(f)) {
-    plan.b = GemmMode::own;
-    const bool once = plan.segments == 1 && (p.batch == 1 || p.a_same);
-    plan.a = once ? GemmMode::shared : GemmMode::own;
+    plan.a = plan.b = GemmMode::own;
     return;
   }
   const int64_t row_panels = ceil_div(p.m, f.mr), column_panels = ceil_div(p.n, f.nr);
@@ -127,7 +121,8 @@ void choose_blocks(const GemmProblem& p, GemmPlan& plan) {
   const GemmFamily& f = *plan.family;
   const int64_t quarter = cache_sizes().l2 / 4 / plan.elem;
   const int64_t kc = std::max<int64_t>(1, plan.kc), k = std::max<int64_t>(1, p.k);
-  const int64_t nb_max = std::max<int64_t>(4 * f.nr, quarter / kc / f.nr * f.nr);
+  const int64_t room = is_tiled(f) ? 2 * quarter : quarter;
+  const int64_t nb_max = std::max<int64_t>(4 * f.nr, room / kc / f.nr * f.nr);
   const bool sums_wait = plan.staged && plan.k_blocks > 1;  // in scratch
   const bool may_share_a = plan.a == GemmMode::own && plan.segments == 1;
   const auto rows_max = [&](int64_t columns) {
@@ -145,10 +140,9 @@ void choose_blocks(const GemmProblem& p, GemmPlan& plan) {
 
   const int64_t batch = plan.serial_batches ? 1 : p.batch * plan.segments;
   const double work = work_of(p) * static_cast<double>(plan.serial_batches ? 1 : p.batch);
-  // One worker needs no tasks to share out, and each has its cost; but tiles want blocks that fit
-  // the caches.
-  const int64_t most = is_tiled(f)               ? kTiledTasks
-                       : max_workers() == 1      ? 1
+  // One worker needs no tasks to share out, and each has its cost.
+  const int64_t most = max_workers() == 1        ? 1
+                       : is_tiled(f)             ? kTiledTasks * max_workers()
                        : plan.b == GemmMode::own ? kOwnTasks
                                                  : kTasks;
   const auto tasks = static_cast<int64_t>(
@@ -215,14 +209,17 @@ void lay_out(const GemmProblem& p, GemmPlan& plan) {
   plan.scratch = at;
 
   int64_t each = plan.vector               ? bytes(p.a.k_stride == 1 ? 0 : p.k)
-                 : plan.a == GemmMode::own ? bytes(f.a_panel * plan.kc)
+                 : plan.a == GemmMode::own ? bytes(f.a_panel * (plan.kc + f.k_step))
                                            : 0;
   plan.scratch_b = each;
   if (plan.b == GemmMode::own) each += bytes(plan.nb * plan.kc);
   if (plan.vector) each += sums(p.m * plan.nb);
   plan.scratch_stage = each;
   const int64_t tiles = ceil_div(plan.mb, f.mr) * ceil_div(plan.nb, f.nr);
-  const int64_t waiting = !plan.staged ? 0 : plan.k_blocks > 1 && plan.segments == 1 ? tiles : 1;
+  const int64_t waiting = !plan.staged                              ? 0
+                          : plan.k_blocks > 1 && plan.segments == 1 ? tiles
+                          : f.stores_behind                         ? 2
+                                                                    : 1;
   each += sums(f.mr * f.nr) * std::max<int64_t>(waiting, plan.segments > 1 || plan.vector ? 2 : 0);
   plan.scratch_bias = each;
   if (p.bias_n.data) each += sums(plan.nb);
@@ -258,10 +255,9 @@ GemmPlan make_gemm_plan(const GemmProblem& p) {
                 (p.activation != Activation::none && !rectifies(p.activation));
   // A panel of A and the stream of B share the first-level cache.
   const int64_t l1_k = cache_sizes().l1d * 2 / 3 / (plan.family->a_panel * plan.elem);
-  // Tiles keep a panel of A there up to 256 values of k, which pays until the sums have been put
-  // away and fetched again three times.
-  const int64_t tiled_k = p.k <= 768 ? 256 : 2048;
-  int64_t kc_max = is_tiled(*plan.family) ? tiled_k : std::clamp<int64_t>(l1_k / 64 * 64, 128, 512);
+  // Tiles of a matrix unit sum up small parts of K in turn, whatever K is: only the panels have to
+  // fit the second level.
+  int64_t kc_max = is_tiled(*plan.family) ? 2048 : std::clamp<int64_t>(l1_k / 64 * 64, 128, 512);
   if (p.run_limit > 0) kc_max = std::min(kc_max, p.run_limit);
   plan.vector = !p.c.place && is_vector_by_matrix(p, p.m, p.a, p.b);
   choose_segments(p, kc_max, plan);

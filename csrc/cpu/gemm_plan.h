@@ -34,6 +34,9 @@ struct GemmPlan {
 bool gemm_wants_swap(const GemmProblem& p);
 GemmPlan make_gemm_plan(const GemmProblem& p);
 
+// Tiles of a matrix unit multiply many times as fast as caches deliver.
+inline bool is_tiled(const GemmFamily& f) { return f.speed > 1; }
+
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 

@@ -13,21 +13,11 @@ static void nothing() {}
 
 template <class T>
 static constexpr GemmFamily family() {
-  return {kRows,
-          kBPanel<T>,
-          kAPanel<T>,
-          1,
-          1,
-          &nothing,
-          &nothing,
-          &run_tile<T, true>,
-          &run_tile<T, false>,
-          &pack<T>,
-          &pack<T>,
-          &pack<T>,
-          &finish<T>,
-          &sum<T>,
-          &vector_by_matrix<T>};
+  return {
+      kRows,    kBPanel<T>,           kAPanel<T>,          1,        1,        false,    &nothing,
+      &nothing, &run_tile<T, true>,   &run_tile<T, false>, &pack<T>, &pack<T>, &pack<T>, &finish<T>,
+      &sum<T>,  &vector_by_matrix<T>,
+  };
 }
 
 const GemmKernels* gemm_kernels() {

@@ -10,6 +10,8 @@
 
 namespace fastnn {
 
+struct GemmFinish;
+
 // One register tile: c = alpha * A B + beta * src + bias, for m <= mr rows and n <= nr columns.
 // Pointers are to the type of accumulation T, except a and b in the bfloat16 family.
 struct GemmTile {
@@ -24,6 +26,10 @@ struct GemmTile {
   static constexpr int kAheadStep = 8, kAheadBytes = 256;
   const void* ahead;
   int64_t ahead_step;
+  // A whole tile that was summed before, for adjacent columns of bfloat16 and without an
+  // activation, or null: rows that `packed` stores meanwhile are taken off its m. Where the family
+  // says so.
+  GemmFinish* behind;
   void* c;
   int64_t c_row;  // columns of c and src are adjacent
   const void* src;
@@ -79,6 +85,7 @@ struct GemmFamily {
   int mr, nr, a_panel;
   int k_step;  // packed operands are filled up with zeros to a multiple of so many k
   int speed;   // of multiply-adds, next to the float family: how large a task should be
+  bool stores_behind;
   // Around all calls of `packed` of a task: a state of the registers that a thread has to set.
   void (*enter)();
   void (*leave)();

@@ -11,60 +11,170 @@ constexpr int kColumns = 32;  // of a register tile
 
 #ifdef __AMX_BF16__
 
-constexpr int kRowsAtOnce = 32;
-constexpr int kTile = 16;       // rows and columns of sums in a tile
-constexpr int kStepsAhead = 2;  // of B: tile loads from the second-level cache wait too long
+constexpr int kRowsAtOnce = 64;
+constexpr int kTile = 16;         // rows and columns of a tile of sums
+constexpr int kHalf = 2 * kTile;  // rows that are summed in tiles at a time
+// Steps of k for one half, then for the other: so few that they share B's in the first-level cache,
+// where the sums wait, too.
+constexpr int64_t kChunk = 4;
+constexpr int kSumRow = kColumns * 4;      // bytes, of sums that wait in memory
+constexpr int kLower = kTile * kColumns;   // where the lower tiles begin
+constexpr int kSecond = kHalf * kColumns;  // and the second half
 
-// Tiles 0 to 3 hold the sums (1: right of 0, 2 and 3: below), 4 and 5 A, 6 and 7 B.
 static void enter() { set_up_tiles(); }
 static void leave() { release_tiles(); }
 
-// MT x NT tiles += the product.
+// Rows of A, so many bytes apart.
+struct Rows {
+  const char* at;
+  int64_t row;
+};
+
+// The rows of the tile before are stored while the multiplier works at this one: some in every step
+// of k.
+class RowsBehind {
+ public:
+  RowsBehind(GemmFinish* behind, int64_t steps) : behind_(behind) {
+    if (!behind) return;
+    left_ = behind->m;
+    in_step_ = static_cast<int>((left_ + steps - 1) / steps);
+    sum_ = static_cast<const float*>(behind->tile);
+    out_ = static_cast<bf16*>(behind->out);
+    row_ = behind->out_row;
+  }
+  ~RowsBehind() {
+    if (behind_) behind_->m = left_;
+  }
+
+  inline __attribute__((always_inline)) void store_some() {
+    for (int i = left_ < in_step_ ? left_ : in_step_; i > 0; --i, --left_) {
+      store_row(sum_, kColumns, out_);
+      sum_ += kColumns;
+      out_ += row_;
+    }
+  }
+
+ private:
+  GemmFinish* behind_;
+  int left_ = 0, in_step_ = 0;
+  const float* sum_ = nullptr;
+  bf16* out_ = nullptr;
+  int64_t row_ = 0;
+};
+
+// A's panel: rows of whole steps, an odd number of them, so that they lie on different sets of the
+// cache.
+FASTNN_INLINE int64_t row_of_a(int64_t k) { return ((k + kStepK - 1) / kStepK | 1) * 64; }
+
+static void pack_a(const GemmPack& p) { pack_a_bf16(p, {row_of_a(p.k), 64}); }
+
+// Tiles 0 to 3 hold the sums (1: right of 0, 2 and 3: below), 4 and 5 A, 6 and 7 B. All operands
+// are loaded first: while the multiplier is at the step before.
 template <int MT, int NT>
-FASTNN_INLINE void add_products(const GemmTile& t) {
-  const char* a = static_cast<const char*>(t.a);
-  const char* b = static_cast<const char*>(t.b);
-  const char* ahead = static_cast<const char*>(t.ahead);
-  const int64_t lines = t.ahead_step * (kStepK / GemmTile::kAheadStep) / 64;
-#pragma GCC unroll 1
-  for (int64_t k = t.k; k > 0; k -= kStepK) {
-    for (int64_t i = 0; i < lines; ++i, ahead += 64) __builtin_prefetch(ahead, 0, 2);
-#pragma GCC unroll 32
-    for (int i = 0; i < kPairs * NT; ++i)
-      __builtin_prefetch(b + kStepsAhead * kPairs * 128 + i * 64, 0, 3);
-    _tile_loadd(4, a, 64);
-    _tile_loadd(6, b, 128);
-    _tile_dpbf16ps(0, 4, 6);
-    if constexpr (NT == 2) {
-      _tile_loadd(7, b + 64, 128);
-      _tile_dpbf16ps(1, 4, 7);
-    }
-    if constexpr (MT == 2) {
-      _tile_loadd(5, a + 1024, 64);
-      _tile_dpbf16ps(2, 5, 6);
-      if constexpr (NT == 2) _tile_dpbf16ps(3, 5, 7);
-    }
-    a += kRowsAtOnce * 64;
-    b += kPairs * 128;
+FASTNN_INLINE void load_step(const char* a, int64_t a_row, const char* b) {
+  _tile_loadd(4, a, a_row);
+  _tile_loadd(6, b, 128);
+  if constexpr (NT == 2) _tile_loadd(7, b + 64, 128);
+  if constexpr (MT == 2) _tile_loadd(5, a + kTile * a_row, a_row);
+}
+
+template <int MT, int NT>
+FASTNN_INLINE void multiply_step() {
+  _tile_dpbf16ps(0, 4, 6);
+  if constexpr (NT == 2) _tile_dpbf16ps(1, 4, 7);
+  if constexpr (MT == 2) _tile_dpbf16ps(2, 5, 6);
+  if constexpr (MT == 2 && NT == 2) _tile_dpbf16ps(3, 5, 7);
+}
+
+template <int NT>
+FASTNN_INLINE void begin_upper(const float* sum, bool fresh) {
+  if (fresh) {
+    _tile_zero(0);
+    if constexpr (NT == 2) _tile_zero(1);
+  } else {
+    _tile_loadd(0, sum, kSumRow);
+    if constexpr (NT == 2) _tile_loadd(1, sum + kTile, kSumRow);
   }
 }
-
-template <int MT, int NT>
-FASTNN_INLINE void load_sums(const void* from, int64_t row) {
-  const float* p = static_cast<const float*>(from);
-  _tile_loadd(0, p, row * 4);
-  if constexpr (NT == 2) _tile_loadd(1, p + kTile, row * 4);
-  if constexpr (MT == 2) _tile_loadd(2, p + kTile * row, row * 4);
-  if constexpr (MT == 2 && NT == 2) _tile_loadd(3, p + kTile * row + kTile, row * 4);
+template <int NT>
+FASTNN_INLINE void begin_lower(const float* sum, bool fresh) {
+  if (fresh) {
+    _tile_zero(2);
+    if constexpr (NT == 2) _tile_zero(3);
+  } else {
+    _tile_loadd(2, sum + kLower, kSumRow);
+    if constexpr (NT == 2) _tile_loadd(3, sum + kLower + kTile, kSumRow);
+  }
+}
+template <int NT>
+FASTNN_INLINE void store_upper(float* sum) {
+  _tile_stored(0, sum, kSumRow);
+  if constexpr (NT == 2) _tile_stored(1, sum + kTile, kSumRow);
+}
+template <int NT>
+FASTNN_INLINE void store_lower(float* sum) {
+  _tile_stored(2, sum + kLower, kSumRow);
+  if constexpr (NT == 2) _tile_stored(3, sum + kLower + kTile, kSumRow);
 }
 
+// MT x NT tiles of sums += the product of some steps of k. The lower ones stay in their tiles, as
+// storing them would keep the next products waiting: the caller stores them, or has them stored as
+// `late` by the next call, between its first products.
 template <int MT, int NT>
-FASTNN_INLINE void store_sums(void* to, int64_t row) {
-  float* p = static_cast<float*>(to);
-  _tile_stored(0, p, row * 4);
-  if constexpr (NT == 2) _tile_stored(1, p + kTile, row * 4);
-  if constexpr (MT == 2) _tile_stored(2, p + kTile * row, row * 4);
-  if constexpr (MT == 2 && NT == 2) _tile_stored(3, p + kTile * row + kTile, row * 4);
+FASTNN_INLINE void add_products(Rows a, const char* b, int64_t steps, float* sum, bool fresh,
+                                float* late, RowsBehind& behind) {
+  load_step<MT, NT>(a.at, a.row, b);
+  begin_upper<NT>(sum, fresh);
+  _tile_dpbf16ps(0, 4, 6);
+  if constexpr (NT == 2) _tile_dpbf16ps(1, 4, 7);
+  if (late) store_lower<NT>(late);
+  if constexpr (MT == 2) {
+    begin_lower<NT>(sum, fresh);
+    _tile_dpbf16ps(2, 5, 6);
+    if constexpr (NT == 2) _tile_dpbf16ps(3, 5, 7);
+  }
+  behind.store_some();
+  while (--steps > 0) {
+    a.at += 64;
+    b += kPairs * 128;
+    load_step<MT, NT>(a.at, a.row, b);
+    multiply_step<MT, NT>();
+    behind.store_some();
+  }
+  store_upper<NT>(sum);
+}
+
+static Rows rows_of(const GemmTile& t) { return {static_cast<const char*>(t.a), row_of_a(t.k)}; }
+
+// Up to 32 rows.
+template <int MT, int NT>
+static void sum_half(const GemmTile& t, float* sum, bool fresh) {
+  const int64_t steps = (t.k + kStepK - 1) / kStepK;
+  RowsBehind behind(t.behind, steps);
+  add_products<MT, NT>(rows_of(t), static_cast<const char*>(t.b), steps, sum, fresh, nullptr,
+                       behind);
+  if constexpr (MT == 2) store_lower<NT>(sum);
+}
+
+// 32 rows, and MT * 16.
+template <int MT, int NT>
+static void sum_halves(const GemmTile& t, float* sum, bool fresh) {
+  Rows upper = rows_of(t), lower = upper;
+  lower.at += kHalf * lower.row;
+  const char* b = static_cast<const char*>(t.b);
+  float* late = nullptr;
+  int64_t left = (t.k + kStepK - 1) / kStepK;
+  RowsBehind behind(t.behind, 2 * left);
+  for (; left > 0; left -= kChunk, fresh = false) {
+    const int64_t steps = left < kChunk ? left : kChunk;
+    add_products<2, NT>(upper, b, steps, sum, fresh, late, behind);
+    add_products<MT, NT>(lower, b, steps, sum + kSecond, fresh, sum, behind);
+    if constexpr (MT == 2) late = sum + kSecond;
+    upper.at += steps * 64;
+    lower.at += steps * 64;
+    b += steps * kPairs * 128;
+  }
+  if (late) store_lower<NT>(late);
 }
 
 // alpha, beta, bias and rectifier, row by row: tiles can only be stored.
@@ -81,39 +191,30 @@ static void write_rows(const GemmTile& t, const float* sum) {
   }
 }
 
-template <int MT, int NT>
+template <int NT>
 static void product(const GemmTile& t) {
-  const bool whole = t.m == MT * kTile && t.n == NT * kTile;
-  const bool resumed = whole && t.k > 0 && t.alpha == 1 && t.beta == 1;  // the sum goes on
-  const bool plain = whole && t.k > 0 && t.alpha == 1 && (resumed || t.beta == 0) && !t.bias_n &&
-                     !t.bias_m && !t.rectifier.on;
-  alignas(64) float sum[kRowsAtOnce * kColumns];
-  if (t.k > 0) {
-    if (resumed) {
-      load_sums<MT, NT>(t.src, t.src_row);
-    } else {
-      _tile_zero(0);
-      if constexpr (NT == 2) _tile_zero(1);
-      if constexpr (MT == 2) _tile_zero(2);
-      if constexpr (MT == 2 && NT == 2) _tile_zero(3);
-    }
-    add_products<MT, NT>(t);
-    if (plain) return store_sums<MT, NT>(t.c, t.c_row);
-    store_sums<MT, NT>(sum, kColumns);
-  } else {
-    for (float& s : sum) s = 0;
-  }
+  using SumRows = void (*)(const GemmTile&, float*, bool);
+  static constexpr SumRows kSum[kRowsAtOnce / kTile] = {&sum_half<1, NT>, &sum_half<2, NT>,
+                                                        &sum_halves<1, NT>, &sum_halves<2, NT>};
+  // Rows of other sums may be so far apart that they evict each other.
+  const bool dense = t.c_row == kColumns && t.n == NT * kTile && t.m % kTile == 0;
+  const bool resumed = dense && t.k > 0 && t.alpha == 1 && t.beta == 1 && t.src == t.c;
+  const bool in_place = resumed || (dense && t.beta == 0);
+  alignas(64) float elsewhere[kRowsAtOnce * kColumns];
+  float* sum = in_place ? static_cast<float*>(t.c) : elsewhere;
+  if (t.k > 0)
+    kSum[(t.m - 1) / kTile](t, sum, !resumed);
+  else
+    for (int i = 0; i < t.m * kColumns; ++i) sum[i] = 0;
   GemmTile rest = t;
   if (resumed) rest.beta = 0;
-  write_rows<NT>(rest, sum);
+  const bool plain = rest.alpha == 1 && rest.beta == 0 && !t.bias_n && !t.bias_m && !t.rectifier.on;
+  if (!in_place || !plain) write_rows<NT>(rest, sum);
 }
 
-static void run_tile_bf16(const GemmTile& t) {
-  static constexpr void (*kTable[2][2])(const GemmTile&) = {{&product<1, 1>, &product<1, 2>},
-                                                            {&product<2, 1>, &product<2, 2>}};
-  kTable[t.m > kTile][t.n > kTile](t);
-}
+static void run_tile_bf16(const GemmTile& t) { t.n > kTile ? product<2>(t) : product<1>(t); }
 
+constexpr bool kStoresBehind = true;
 constexpr int kSpeed = 16;
 
 #else
@@ -162,20 +263,24 @@ constexpr TileTable product_table() {
   return table;
 }
 
+static void pack_a(const GemmPack& p) { pack_a_bf16(p, {64, p.panel * 64}); }
+
 static void run_tile_bf16(const GemmTile& t) {
   static constexpr TileTable table = product_table();
   table.fn[t.m - 1][t.n > kLanes<float>](t);
 }
 
 constexpr int kSpeed = 1;
+constexpr bool kStoresBehind = false;
 
 #endif
 
 const GemmFamily* gemm_bf16_family() {
-  static constexpr GemmFamily family = {kRowsAtOnce,    kColumns,     kRowsAtOnce,  kStepK,
-                                        kSpeed,         &enter,       &leave,       &run_tile_bf16,
-                                        nullptr,        &pack_a_bf16, &pack_b_bf16, &pack<float>,
-                                        &finish<float>, &sum<float>,  nullptr};
+  static constexpr GemmFamily family = {
+      kRowsAtOnce,  kColumns,       kRowsAtOnce,    kStepK,  kSpeed,  kStoresBehind,
+      &enter,       &leave,         &run_tile_bf16, nullptr, &pack_a, &pack_b_bf16,
+      &pack<float>, &finish<float>, &sum<float>,    nullptr,
+  };
   return &family;
 }
 

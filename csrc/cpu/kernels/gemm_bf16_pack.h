@@ -1,5 +1,5 @@
 // Panels of bfloat16, as the kernels of gemm_bf16.cpp read them:
-//   A: [k / 32][lane][32], B: [k / 2][lane][2].
+//   A: steps of 32 values of k, as far apart as the kernel wants them; B: [k / 2][lane][2].
 // K is filled up with zeros to whole steps of 32.
 #pragma once
 
@@ -43,26 +43,36 @@ FASTNN_INLINE void pack_one_by_one(const GemmPack& p, At at) {
 
 // ---- A ----
 
+struct PanelA {
+  int64_t lane, step;  // bytes to the next
+};
+
+// Lanes beyond the width that a kernel reads: it takes up to 16 at a time.
+FASTNN_INLINE int lanes_of_a(const GemmPack& p) {
+  const int lanes = (p.width + 15) / 16 * 16;
+  return lanes < p.panel ? lanes : p.panel;
+}
+
 // k adjacent: rows are cut into steps.
-static void pack_a_rows(const GemmPack& p) {
-  for (int lane = 0; lane < p.panel; ++lane) {
-    char* dst = static_cast<char*>(p.dst) + lane * 64;
+static void pack_a_rows(const GemmPack& p, const PanelA& to) {
+  for (int lane = 0; lane < lanes_of_a(p); ++lane) {
+    char* dst = static_cast<char*>(p.dst) + lane * to.lane;
     const bf16* src = static_cast<const bf16*>(p.src) + lane * p.lane_stride;
-    int64_t k = lane < p.width ? p.k : 0;
-    for (; k >= kStepK; k -= kStepK, src += kStepK, dst += p.panel * 64)
-      _mm512_store_si512(dst, _mm512_maskz_loadu_epi16(~0u, src));
-    const int64_t rest = lane < p.width ? p.k % kStepK : p.k;
-    for (int64_t left = rest; left > 0; left -= kStepK, dst += p.panel * 64)
-      _mm512_store_si512(dst, load_masked(src, lane < p.width ? first_of_32(k) : 0));
+    int64_t k = 0;
+    if (lane < p.width)
+      for (; k + kStepK <= p.k; k += kStepK, dst += to.step)
+        _mm512_store_si512(dst, _mm512_loadu_si512(src + k));
+    for (; k < p.k; k += kStepK, dst += to.step)
+      _mm512_store_si512(dst, load_masked(src + k, lane < p.width ? first_of_32(p.k - k) : 0));
   }
 }
 
 // Lanes adjacent: squares of pairs are transposed.
-static void pack_a_columns(const GemmPack& p) {
+static void pack_a_columns(const GemmPack& p, const PanelA& to) {
   char* dst = static_cast<char*>(p.dst);
-  for (int64_t k = 0; k < p.k; k += kStepK, dst += p.panel * 64) {
+  for (int64_t k = 0; k < p.k; k += kStepK, dst += to.step) {
     const bf16* src = static_cast<const bf16*>(p.src) + k * p.k_stride;
-    for (int lane = 0; lane < p.panel; lane += 16) {
+    for (int lane = 0; lane < lanes_of_a(p); lane += 16) {
       const auto lanes = static_cast<__mmask16>(first_of_32(p.width - lane));
       vf v[16];
 #pragma GCC unroll 16
@@ -73,16 +83,18 @@ static void pack_a_columns(const GemmPack& p) {
       }
       transpose<float>(v);
       const int count = p.panel - lane < 16 ? p.panel - lane : 16;
-      for (int i = 0; i < count; ++i) store(reinterpret_cast<float*>(dst + (lane + i) * 64), v[i]);
+      for (int i = 0; i < count; ++i)
+        store(reinterpret_cast<float*>(dst + (lane + i) * to.lane), v[i]);
     }
   }
 }
 
-static void pack_a_bf16(const GemmPack& p) {
-  if (p.k_stride == 1) return pack_a_rows(p);
-  if (p.lane_stride == 1) return pack_a_columns(p);
-  pack_one_by_one(
-      p, [&](int lane, int64_t k) { return (k / kStepK * p.panel + lane) * kStepK + k % kStepK; });
+static void pack_a_bf16(const GemmPack& p, const PanelA& to) {
+  if (p.k_stride == 1) return pack_a_rows(p, to);
+  if (p.lane_stride == 1) return pack_a_columns(p, to);
+  pack_one_by_one(p, [&](int lane, int64_t k) {
+    return (lane * to.lane + k / kStepK * to.step) / 2 + k % kStepK;
+  });
 }
 
 // ---- B: panels of 32 lanes ----
