@@ -24,8 +24,9 @@ PartWeights::PartWeights(const Transposed& t, bool (*by_filters)(const Correlati
   lanes_ = active_conv_kernels().filters.lanes;
   const int64_t weight_bytes = c.groups * c.in * c.out * c.taps() * kElem;
   if (c.dtype != DType::f32 || t.parts() < 2 || t.parts() > kMost || c.taps() > kMostTaps ||
-      c.out < lanes_ || c.batch == 0 || weight_bytes <= cache_sizes().l2 / 4 || !two_axes(c) ||
-      !c.adjacent_taps() || c.weight.o != c.taps())
+      c.taps() == 1 /* lies as it should */ || c.out < lanes_ || c.batch == 0 ||
+      weight_bytes <= cache_sizes().l2 / 4 || !two_axes(c) || !c.adjacent_taps() ||
+      c.weight.o != c.taps())
     return;
   panel_ = std::min(2 * lanes_, round_up(c.out, lanes_));
   panels_ = ceil_div(c.out, panel_);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "cpu/kernels/conv.h"
+#include "cpu/kernels/conv_pieces.h"
 #include "cpu/kernels/gemm_pack.h"
 
 namespace fastnn::FASTNN_ISA_NS {
@@ -66,12 +67,6 @@ FASTNN_INLINE bool inside(int64_t i, int64_t size) {
   return static_cast<uint64_t>(i) < static_cast<uint64_t>(size);
 }
 
-// Pixels of one tap that lie in the image: lanes [lane, lane + count) from `offset` on.
-struct Run {
-  int lane, count;
-  int64_t offset;
-};
-
 static int find_runs(const ConvSource& s, const Segment* segments, int count, const Tap& tap,
                      Run* runs) {
   int found = 0;
@@ -90,69 +85,7 @@ static int find_runs(const ConvSource& s, const Segment* segments, int count, co
   return found;
 }
 
-// ---- Rows of pixels as vectors ----
-
-#ifdef __AVX512F__
-// Part of a vector: lane 0 would lie at `offset`.
-struct Piece {
-  int64_t offset;
-  uint32_t mask;
-};
-
-template <class T>
-FASTNN_INLINE Vec<T> load_over(Vec<T> v, uint32_t mask, const T* p) {
-  if constexpr (sizeof(T) == 4)
-    return (Vec<T>)_mm512_mask_loadu_ps((__m512)v, static_cast<__mmask16>(mask), p);
-  else
-    return (Vec<T>)_mm512_mask_loadu_pd((__m512d)v, static_cast<__mmask8>(mask), p);
-}
-
-// The pieces of vector `index` of a panel.
-template <class T>
-static int find_pieces(const Run* runs, int count, int index, Piece* pieces) {
-  constexpr int L = kLanes<T>;
-  int found = 0;
-  for (int i = 0; i < count; ++i) {
-    const int begin = runs[i].lane - index * L, end = begin + runs[i].count;
-    if (end <= 0 || begin >= L) continue;
-    const uint32_t from = begin < 0 ? 0 : static_cast<uint32_t>(begin);
-    const uint32_t to = end > L ? L : static_cast<uint32_t>(end);
-    pieces[found++] = {runs[i].offset - begin, ((1u << to) - 1) & ~((1u << from) - 1)};
-  }
-  return found;
-}
-
-// f(i, vector) for i in [0, n): the pixels of channel i of the source, which starts at
-// data + i * stride_c. What lies `ahead` of the first piece is fetched into the cache.
-template <class T, class F>
-FASTNN_INLINE void for_channels(const T* data, int64_t stride_c, int64_t n, const Piece* pieces,
-                                int count, int64_t ahead, F f) {
-  // The next panel's pixels are on other pages than its neighbours: too many streams to foresee.
-  if (ahead && count > 0)
-    for (int64_t i = 0; i < n; ++i)
-      __builtin_prefetch(data + i * stride_c + pieces[0].offset + ahead);
-  switch (count) {
-    case 0:
-      for (int64_t i = 0; i < n; ++i) f(i, Vec<T>{});
-      return;
-    case 1:
-      for (int64_t i = 0; i < n; ++i, data += stride_c)
-        f(i, load_over(Vec<T>{}, pieces[0].mask, data + pieces[0].offset));
-      return;
-    case 2:
-      for (int64_t i = 0; i < n; ++i, data += stride_c)
-        f(i, load_over(load_over(Vec<T>{}, pieces[0].mask, data + pieces[0].offset), pieces[1].mask,
-                       data + pieces[1].offset));
-      return;
-    default:
-      for (int64_t i = 0; i < n; ++i, data += stride_c) {
-        Vec<T> v{};
-        for (int p = 0; p < count; ++p) v = load_over(v, pieces[p].mask, data + pieces[p].offset);
-        f(i, v);
-      }
-  }
-}
-#endif
+// ---- Rows of pixels ----
 
 // Pixels of one channel, copied run by run; the other lanes become 0.
 template <class T, class Src>
@@ -176,15 +109,10 @@ static void pack_runs(const ConvSource& s, const Src* data, int64_t n, const Run
   const int64_t unit = s.step[2] * s.stride[2];
 #ifdef __AVX512F__
   if constexpr (sizeof(Src) == sizeof(T)) {
-    if (unit == 1) {
-      Piece pieces[kLanes<T>];
-      for (int v = 0; v < panel / kLanes<T>; ++v, dst += kLanes<T>) {
-        const int found = find_pieces<T>(runs, count, v, pieces);
-        for_channels<T>(data, s.stride_c, n, pieces, found, ahead ? panel : 0,
-                        [=](int64_t i, Vec<T> x) { store(dst + i * dst_stride, x); });
-      }
-      return;
-    }
+    if (unit == 1)
+      return pack_pieces<T, 1>(data, s.stride_c, n, runs, count, panel, dst, dst_stride, ahead);
+    if (unit == 2)
+      return pack_pieces<T, 2>(data, s.stride_c, n, runs, count, panel, dst, dst_stride, ahead);
   }
 #endif
   for (int64_t i = 0; i < n; ++i, data += s.stride_c, dst += dst_stride)
