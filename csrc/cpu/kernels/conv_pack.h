@@ -236,15 +236,24 @@ static bool is_flat(const ConvSource& s) {
          (s.size[0] == 1 || s.stride[0] == s.size[1] * s.size[2] * s.stride[2]);
 }
 
+// So many planes at once are more than the hardware follows: their next pixels are asked for.
 template <class T, class Src>
 static void pack_flat(const ConvSource& s, const ConvPanel& p, const Src* data) {
+  constexpr int64_t kPiece = 64;  // pixels
   const int64_t pixels = s.size[0] * s.size[1] * s.size[2];
   T* dst = static_cast<T*>(p.dst);
   for (int64_t k = 0; k < p.k_count;) {
     const int64_t pixel = p.pixel0 + p.k0 + k, n = pixel / pixels, first = pixel % pixels;
-    const int64_t count = pixels - first < p.k_count - k ? pixels - first : p.k_count - k;
-    pack_from<T, Src>({dst + k * p.panel, p.panel, data + n * s.stride_n + first * s.stride[2],
-                       s.dtype, s.stride_c, s.stride[2], p.width, count});
+    int64_t count = at_most(pixels - first, p.k_count - k);
+    const Src* from = data + n * s.stride_n + first * s.stride[2];
+    if (s.stride[2] == 1) {
+      count = at_most(count, kPiece);
+      for (int c = 0; c < p.width; ++c)
+        for (int64_t i = 0; i < kPiece; i += 64 / static_cast<int64_t>(sizeof(Src)))
+          __builtin_prefetch(from + c * s.stride_c + 2 * kPiece + i);
+    }
+    pack_from<T, Src>(
+        {dst + k * p.panel, p.panel, from, s.dtype, s.stride_c, s.stride[2], p.width, count});
     k += count;
   }
 }
