@@ -17,7 +17,32 @@ import numpy as np
 
 PEERS = ("torch", "torch.compile", "onnxruntime", "numpy", "jax")
 _MODULES = {"torch.compile": "torch", "onnxruntime": "onnxruntime"}
+_WHOLE_MODELS = {
+    "torch.compile": ("linear", "step", "step LeNet", "inference"),
+    "onnxruntime": ("linear", "inference"),
+}
 _active = "fastnn"
+
+# How the peers are told to keep to the instructions that FASTNN_ISA leaves us. ONNX Runtime and JAX cannot be told.
+_LEVELS = {
+    "avx2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "OPENBLAS_CORETYPE": "Haswell",
+        "NPY_DISABLE_CPU_FEATURES": "AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR",
+    },
+}
+
+
+def environment(threads: int) -> dict[str, str]:
+    """What keeps a peer's process to so many threads, and to our level of instructions."""
+    n = str(threads)
+    return {
+        **{f"{k}_NUM_THREADS": n for k in ("OMP", "MKL", "OPENBLAS")},
+        "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}",
+        **_LEVELS.get(os.environ.get("FASTNN_ISA", ""), {}),
+    }
 
 
 def installed(name: str) -> bool:
@@ -37,6 +62,11 @@ def activate(name: str) -> Any:
     return importlib.import_module("torch" if name == "onnxruntime" else _MODULES.get(name, name))
 
 
+def takes_part(kind: str) -> bool:
+    """Whether the backend is measured in such cases: those that replace whole models, only where there is one."""
+    return _active not in _WHOLE_MODELS or kind in _WHOLE_MODELS[_active]
+
+
 def finish(function: Callable[[], Any]) -> Callable[[], Any]:
     """JAX returns before its work is done."""
     if _active != "jax":
@@ -49,8 +79,6 @@ def prepare(model: Any) -> Any:
     """A model to be trained or run: compiled where the backend compiles."""
     if _active == "torch.compile":
         return importlib.import_module("torch").compile(model)
-    if _active == "onnxruntime":
-        raise NotImplementedError("ONNX Runtime does not train")
     return model
 
 
@@ -66,12 +94,6 @@ def prepare_inference(t: Any, model: Any, x: Any) -> Callable[[], Any]:
             return model(x)
 
     return run
-
-
-def only_ours_and_torch() -> None:
-    """For work that has no whole model to compile or export: the other backends do not take part."""
-    if _active in ("torch.compile", "onnxruntime"):
-        raise NotImplementedError(f"not measured with {_active}")
 
 
 def _onnx(t: Any, model: Any, x: Any) -> Callable[[], Any]:
@@ -98,4 +120,6 @@ class _ArrayLibrary:
         self.exp, self.tanh = library.exp, library.tanh
 
     def set_num_threads(self, n: int) -> None:
-        """The thread count comes with the environment of the process."""
+        """The thread count comes with the environment of the process; JAX takes as many as there are cores to run on."""
+        if _active == "jax" and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:n])

@@ -1,7 +1,8 @@
 """What a results file says.
 
-python -m benchmarks.report RESULTS.json                   on the terminal
+python -m benchmarks.report RESULTS.json                      on the terminal
 python -m benchmarks.report RESULTS.json docs/benchmarks.md   as a page of the documentation
+python -m benchmarks.report RESULTS.json PAGE.md OTHERS.json  with a table of what another run says of other peers
 """
 
 from __future__ import annotations
@@ -45,39 +46,72 @@ def misses(results: Sequence[Result]) -> str:
     )
 
 
-def page(whole: dict[str, Any], source: str) -> str:
-    """The documentation's page: how it was measured, a row for each kind, the cases below their goal."""
+def page(whole: dict[str, Any], files: Sequence[str], others: Sequence[dict[str, Any]] = ()) -> str:
+    """The documentation's page: how it was measured, a row for each kind, the cases below their goal. `files`: the
+    arguments that it was made with; `others`: runs with peers besides PyTorch."""
     results = whole["results"]
     threads = sorted({r["threads"] for r in results})
     machine = ", ".join(f"{k}: {v}" for k, v in whole["machine"].items())
     versions = ", ".join(f"{k} {v}" for k, v in whole["versions"].items())
+    level = whole["machine"]["isa"]
+    lowered = level in ("avx2", "baseline")  # by FASTNN_ISA
+    command = f"FASTNN_ISA={level} fastnn bench" if lowered else "fastnn bench"
     lines = [
-        "# Measured", "",
-        f"Written by `python -m benchmarks.report {source} docs/benchmarks.md` from a run of `fastnn bench` on "
-        f"{whole['date']}.", "",
+        f"# Measured{f' with {level}' if lowered else ''}", "",
+        f"Written by `python -m benchmarks.report {' '.join(files)}` from a run of `{command}` on {whole['date']}.", "",
         f"Machine: {machine}. Versions: {versions}. {whole.get('note', '')}".rstrip(), "",
         "Ours and the peers run in turn, each in a process of its own with the same number of threads; times are the best "
         "of the rounds, ratios (PyTorch's time / ours) the median of theirs. A share is that of the time which the "
         "machine's peak (multiply-adds, half of them fed by a load, in runs as long as the case's call, sampled beside it) "
         "or its bandwidth, probed at the start, allows at best.", "",
-        "![ratios](charts/ratios.png)", "", "![roofline](charts/roofline.png)", "",
+        *([] if lowered else ["![ratios](charts/ratios.png)", "", "![roofline](charts/roofline.png)", ""]),
         "## By kind of work", "",
         "| kind | threads | cases | PyTorch's time / ours: mean | worst | best | median share of the limit | below goal |",
         "|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for kind in goals.GOALS:
         lines += filter(None, (_row(kind, n, results) for n in threads))
+    lines += _other_peers([*others, whole])
     missed = sorted((r for r in results if r.get("missed")), key=_distance)
     lines += ["", f"## Below the goal: {len(missed)} of {len(results)}", "",
-              "The goals are in `benchmarks/goals.py`. Worst first.", "",
-              "| threads | case | share of the limit | ratio | bar | short of | reason found |",
-              "|---|---|---|---|---|---|---|"]  # fmt: skip
+              "The goals are in `benchmarks/goals.py`. Worst first."
+              + (" Reasons were looked for at the machine's own level: [benchmarks.md](benchmarks.md)." if lowered else ""),
+              "",
+              "| threads | case | share of the limit | ratio | bar | short of |" + ("" if lowered else " reason found |"),
+              "|---|---|---|---|---|---|" + ("" if lowered else "---|")]  # fmt: skip
     lines += [
         f"| {r['threads']} | {r['group']}: {r['case']} | {_percent(r.get('share'))} | {r.get('torch_ratio', 0):.2f} "
-        f"| {r['bar']:.2f} | {r['missed'].replace('+', ', ')} | {reasons.reason(r['group'], r['case'])} |"
+        f"| {r['bar']:.2f} | {r['missed'].replace('+', ', ')} |"
+        + ("" if lowered else f" {reasons.reason(r['group'], r['case'])} |")
         for r in missed
     ]
     return "\n".join(lines) + "\n"
+
+
+def _other_peers(runs: Sequence[dict[str, Any]]) -> list[str]:
+    """A row for each kind of work that a peer besides PyTorch took part in."""
+    rows = []
+    for run in runs:
+        peers = [p for p in run["versions"] if any(f"{p}_ratio" in r for r in run["results"])]
+        for peer in peers:
+            if peer == "torch":
+                continue
+            for kind in goals.GOALS:
+                for n in sorted({r["threads"] for r in run["results"]}):
+                    ratios = sorted(
+                        r[f"{peer}_ratio"] for r in run["results"]
+                        if r["kind"] == kind and r["threads"] == n and f"{peer}_ratio" in r
+                    )  # fmt: skip
+                    if ratios:
+                        rows.append(
+                            f"| {peer} {run['versions'][peer]} | {kind or 'other'} | {n} | {len(ratios)} "
+                            f"| {goals.geometric_mean(ratios):.2f} | {ratios[0]:.2f} | {ratios[-1]:.2f} |"
+                        )
+    if not rows:
+        return []
+    return ["", "## Beside other peers", "",
+            "| peer | kind | threads | cases | its time / ours: mean | worst | best |",
+            "|---|---|---|---|---|---|---|", *rows]  # fmt: skip
 
 
 def _row(kind: str, threads: int, results: Sequence[Result]) -> str:
@@ -106,7 +140,8 @@ def _distance(r: Result) -> float:
 def main() -> None:
     whole = json.loads(Path(sys.argv[1]).read_text())
     if len(sys.argv) > 2:
-        Path(sys.argv[2]).write_text(page(whole, sys.argv[1]))
+        others = [json.loads(Path(p).read_text()) for p in sys.argv[3:]]
+        Path(sys.argv[2]).write_text(page(whole, sys.argv[1:], others))
         return
     print(summary(whole["results"]))
     print("\nBelow the goal:\n" + misses(whole["results"]))

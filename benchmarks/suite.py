@@ -26,12 +26,10 @@ class Worker:
 
     def __init__(self, backend: str, threads: int) -> None:
         root = Path(__file__).resolve().parent.parent
-        n = str(threads)
         env = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(root), *[p for p in sys.path if p]]),
-            **{f"{k}_NUM_THREADS": n for k in ("OMP", "MKL", "OPENBLAS")},
-            "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}",
+            **peers.environment(threads),
         }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", backend],

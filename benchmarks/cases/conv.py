@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks import peers
 from benchmarks.case import Case, Step, forward_backward, tensor
 from benchmarks.cases.conv_layers import NETWORKS, Layer
 
@@ -13,7 +12,6 @@ MOST_FLOPS = 1.2e12
 
 
 def _build(layer: Layer, batch: int, training: bool, t: Any) -> Step:
-    peers.only_ours_and_torch()
     f = getattr(t.nn.functional, f"conv{'_transpose' * layer.transposed}{layer.dims}d")
     size = (layer.size,) * layer.dims
     window = (layer.kernel,) * layer.dims

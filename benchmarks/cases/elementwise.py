@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import peers
 from benchmarks.case import Case, Step, forward_backward, tensor
 
 SIZES = {"64 KB": (128, 128), "4 MB": (1024, 1024), "64 MB": (4096, 4096)}
@@ -17,7 +16,6 @@ def _case(
     shape = SIZES[size]
 
     def build(t: Any) -> Step:
-        peers.only_ours_and_torch()
         a, b = tensor(t, *shape, grad=grad), tensor(t, *shape, seed=1)
         if grad:
             return forward_backward(lambda: function(t, a, b), [a], t)

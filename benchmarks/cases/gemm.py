@@ -23,7 +23,6 @@ def _product(
     half = dtype != "float32"
 
     def build(t: Any) -> Step:
-        peers.only_ours_and_torch()
         a = tensor(t, k, m).T if ta else tensor(t, m, k)
         b = tensor(t, n, k, seed=1).T if tb else tensor(t, k, n, seed=1)
         if half:
@@ -45,7 +44,6 @@ def _product(
 
 def _batched(b: int, m: int, k: int, n: int) -> Case:
     def build(t: Any) -> Step:
-        peers.only_ours_and_torch()
         x, y = tensor(t, b, m, k), tensor(t, b, k, n, seed=1)
         return lambda: x @ y
 

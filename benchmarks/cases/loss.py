@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks import peers
 from benchmarks.case import Case, Step, labels, tensor
 
 
@@ -12,7 +11,6 @@ def _cross_entropy(n: int, classes: int) -> Case:
     kind = "tanh" if classes > 10000 else "memory"
 
     def build(t: Any) -> Step:
-        peers.only_ours_and_torch()
         x, y = tensor(t, n, classes, grad=True), labels(t, n, classes)
 
         def step() -> None:
@@ -26,7 +24,6 @@ def _cross_entropy(n: int, classes: int) -> Case:
 
 def _pointwise(name: str) -> Case:
     def build(t: Any) -> Step:
-        peers.only_ours_and_torch()
         x, y = tensor(t, 1024, 1024, grad=True), tensor(t, 1024, 1024, seed=1).sigmoid()
         f = getattr(t.nn.functional, name)
 

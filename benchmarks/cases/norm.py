@@ -6,13 +6,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import peers
 from benchmarks.case import Case, Step, forward_backward, tensor
 
 
 def _case(name: str, shape: tuple[int, ...], make: Callable[[Any], Any]) -> Case:
     def build(t: Any) -> Step:
-        peers.only_ours_and_torch()
         layer, x = make(t), tensor(t, *shape, grad=True)
         return forward_backward(lambda: layer(x), [x, *layer.parameters()], t)
 

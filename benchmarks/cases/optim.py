@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks import peers
 from benchmarks.case import Case, Step, tensor
 
 SHAPES = [(512, 784), (512,), (512, 512), (512,), (10, 512), (10,), (1024, 1024), (1024, 1024)]
@@ -14,7 +13,6 @@ def _case(name: str, traffic: int, **kwargs: Any) -> Case:
     total = sum(s[0] * (s[1] if len(s) > 1 else 1) for s in SHAPES)
 
     def build(t: Any) -> Step:
-        peers.only_ours_and_torch()
         params = [tensor(t, *s, seed=i, grad=True) for i, s in enumerate(SHAPES)]
         for i, p in enumerate(params):
             p.grad = tensor(t, *p.shape, seed=100 + i)

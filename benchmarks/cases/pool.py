@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import peers
 from benchmarks.case import Case, Step, array, forward_backward
 
 Function = Callable[[Any, Any], Any]
@@ -41,7 +40,6 @@ def _case(
     """growth: elements of the output for each of the input."""
 
     def build(t: Any) -> Step:
-        peers.only_ours_and_torch()
         x = _image(t, shape, channels_last, training)
         if training:
             return forward_backward(lambda: function(t, x), [x], t)
