@@ -113,9 +113,12 @@ struct Product {
   void set_output() {
     const int64_t step = pixel_stride(c, c.result);
     p.c = {c.result.data, c.dtype, c.result.c, step};
-    // Images whose pixels follow on each other, or whose pixels must be placed anyway, or few.
+    // Images whose pixels follow on each other, or whose pixels must be placed anyway, or few: the
+    // ends of images fall into the middle of panels, which costs packing, and a large weight is
+    // read less often.
+    const int64_t few = p.m * p.k <= 1 << 16 ? 128 : 200;
     const bool follow = step && (c.batch == 1 || c.result.n == step * pixels);
-    whole_batch = follow || !step || pixels < 200;
+    whole_batch = follow || !step || pixels < few;
     p.n = whole_batch ? c.batch * pixels : pixels;
     p.batch = whole_batch ? 1 : c.batch;
     if (whole_batch && !follow) {
