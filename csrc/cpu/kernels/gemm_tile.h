@@ -152,7 +152,8 @@ static void direct_tile(const GemmTile& t) {
   const T* b = static_cast<const T*>(t.b);
   const int64_t row = t.a_row, step = t.a_k;
   constexpr int kAheadRows = 8;  // of b: too far apart for the hardware to foresee
-  const int64_t ahead = t.b_k * kAheadRows;
+  // Rows far apart are on pages of their own: the columns of the next tile are asked for.
+  const int64_t ahead = t.b_k >= 8192 ? NV * L : t.b_k * kAheadRows;
   const T* a[G];
   FASTNN_UNROLL for (int g = 0; g < G; ++g) a[g] = static_cast<const T*>(t.a) + 3 * g * row;
   const EdgeLoad<T> edge(t.n - (NV - 1) * L);
