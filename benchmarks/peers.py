@@ -23,14 +23,15 @@ _WHOLE_MODELS = {
 }
 _active = "fastnn"
 
-# How the peers are told to keep to the instructions that FASTNN_ISA leaves us. ONNX Runtime and JAX cannot be told.
+# How the peers are told to keep to the instructions that FASTNN_ISA leaves us. ONNX Runtime cannot be told.
 _LEVELS = {
     "avx2": {
         "ATEN_CPU_CAPABILITY": "avx2",
         "ONEDNN_MAX_CPU_ISA": "AVX2",
         "MKL_ENABLE_INSTRUCTIONS": "AVX2",
         "OPENBLAS_CORETYPE": "Haswell",
-        "NPY_DISABLE_CPU_FEATURES": "AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR",
+        "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR",
+        "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
     },
 }
 
@@ -38,10 +39,12 @@ _LEVELS = {
 def environment(threads: int) -> dict[str, str]:
     """What keeps a peer's process to so many threads, and to our level of instructions."""
     n = str(threads)
+    level = dict(_LEVELS.get(os.environ.get("FASTNN_ISA", ""), {}))
+    eigen = f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}"
     return {
         **{f"{k}_NUM_THREADS": n for k in ("OMP", "MKL", "OPENBLAS")},
-        "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}",
-        **_LEVELS.get(os.environ.get("FASTNN_ISA", ""), {}),
+        "XLA_FLAGS": f"{level.pop('XLA_FLAGS', '')} {eigen}".strip(),
+        **level,
     }
 
 

@@ -30,25 +30,25 @@ REASONS = (
         "products at 70-90 % of the peak in both libraries: no room for the ratio",
     ),
     (
-        r"conv: .*(2048@7 to 512 k1|1024@14 to 2048 k1 s2), b1",
+        r"conv: .*(2048@7 to 512 k1|1024@14 to 2048 k1 s2), b1 forward",
         "rows of the weight, 4 and 8 MB, come from the third-level cache; in the near ones these tiles run at 75-80 % of "
         "the peak, as sums of 16 lanes are folded at the end of each",
     ),
     (
-        r"conv: .*@7 to \d+ k1, b1|256@14 to 512 k1 s2, b1",
+        r"conv: .*@7 to \d+ k1, b1 forward|256@14 to 512 k1 s2, b1 forward",
         "49 pixels fill 3.06 of 4 vectors; the tiles, 97 % of the time, use three quarters of their lanes",
     ),
     (
-        r"conv: .*(32@112|192@28) to 16 k1, b1",
+        r"conv: .*(32@112|192@28) to 16 k1, b1 forward",
         "16 filters are a tile of 14 rows and one of 2, which takes a fifth of the time for an eighth of the products",
     ),
     (
-        r"conv: .*@14 to \d+ k1, b1",
+        r"conv: .*@14 to \d+ k1, b1 forward",
         "196 pixels fill 12.25 of 13 vectors, whose loads cross cache lines; where the weight is 1 MB or more, packing it "
         "takes 8-10 % of the time, and packing the image another 8 %",
     ),
     (
-        r"conv: .*k1 s2, b1",
+        r"conv: .*k1 s2, b1 forward",
         "a fifth of the time packs every second pixel, from twice as many cache lines as are used",
     ),
     (
@@ -71,7 +71,7 @@ REASONS = (
         "8-15 % of the time of each of three products packs images, from the third-level cache",
     ),
     (
-        r"conv: .*256@56 to (64|128) k1, b1",
+        r"conv: .*256@56 to (64|128) k1, b1 forward",
         "a fifth of the time packs the image, 3.2 MB from the third-level cache",
     ),
     (
@@ -100,7 +100,7 @@ REASONS = (
     ),
     (
         r"conv: ResNet-18 3@224 .* training",
-        "51 MB of result are written and as many of its gradient read: a sixth of the weight gradient's time turns that "
+        "26 MB of result are written and as many of its gradient read: a sixth of the weight gradient's time turns that "
         "into panels; its tiles are 70 %, at 80-85 % of the peak",
     ),
     (
@@ -129,7 +129,7 @@ REASONS = (
         "a row, and as many rows, 14 % is outside of the image",
     ),
     (
-        r"conv: .*(960|160|320|576|512)@7 to [0-9]+ k3, b1",
+        r"conv: .*(960|160|320|576|512)@7 to [0-9]+ k3, b1 forward",
         "batch 1: a fifth of the time lays the weight out, which is read once, for 49 pixels; tiles, of two rows of 7 "
         "pixels, are three quarters, at 73 % of the peak",
     ),

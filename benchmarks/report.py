@@ -7,6 +7,7 @@ python -m benchmarks.report RESULTS.json PAGE.md OTHERS.json  with a table of wh
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Sequence
@@ -53,11 +54,10 @@ def page(whole: dict[str, Any], files: Sequence[str], others: Sequence[dict[str,
     threads = sorted({r["threads"] for r in results})
     machine = ", ".join(f"{k}: {v}" for k, v in whole["machine"].items())
     versions = ", ".join(f"{k} {v}" for k, v in whole["versions"].items())
-    level = whole["machine"]["isa"]
-    lowered = level in ("avx2", "baseline")  # by FASTNN_ISA
-    command = f"FASTNN_ISA={level} fastnn bench" if lowered else "fastnn bench"
+    lowered = whole.get("lowered")  # the level that FASTNN_ISA asked for
+    command = f"FASTNN_ISA={lowered} fastnn bench" if lowered else "fastnn bench"
     lines = [
-        f"# Measured{f' with {level}' if lowered else ''}", "",
+        f"# Measured{f' with {lowered}' if lowered else ''}", "",
         f"Written by `python -m benchmarks.report {' '.join(files)}` from a run of `{command}` on {whole['date']}.", "",
         f"Machine: {machine}. Versions: {versions}. {whole.get('note', '')}".rstrip(), "",
         "Ours and the peers run in turn, each in a process of its own with the same number of threads; times are the best "
@@ -92,21 +92,15 @@ def _other_peers(runs: Sequence[dict[str, Any]]) -> list[str]:
     """A row for each kind of work that a peer besides PyTorch took part in."""
     rows = []
     for run in runs:
-        peers = [p for p in run["versions"] if any(f"{p}_ratio" in r for r in run["results"])]
-        for peer in peers:
-            if peer == "torch":
-                continue
-            for kind in goals.GOALS:
-                for n in sorted({r["threads"] for r in run["results"]}):
-                    ratios = sorted(
-                        r[f"{peer}_ratio"] for r in run["results"]
-                        if r["kind"] == kind and r["threads"] == n and f"{peer}_ratio" in r
-                    )  # fmt: skip
-                    if ratios:
-                        rows.append(
-                            f"| {peer} {run['versions'][peer]} | {kind or 'other'} | {n} | {len(ratios)} "
-                            f"| {goals.geometric_mean(ratios):.2f} | {ratios[0]:.2f} | {ratios[-1]:.2f} |"
-                        )
+        found: dict[tuple[str, str, int], list[float]] = {}
+        for peer, r in itertools.product(run["versions"], run["results"]):
+            if peer != "torch" and f"{peer}_ratio" in r:
+                found.setdefault((peer, r["kind"], r["threads"]), []).append(r[f"{peer}_ratio"])
+        for (peer, kind, n), ratios in found.items():
+            rows.append(
+                f"| {peer} {run['versions'][peer]} | {kind or 'other'} | {n} | {len(ratios)} "
+                f"| {goals.geometric_mean(ratios):.2f} | {min(ratios):.2f} | {max(ratios):.2f} |"
+            )
     if not rows:
         return []
     return ["", "## Beside other peers", "",

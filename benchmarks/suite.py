@@ -157,6 +157,7 @@ def run(
     return {
         "date": stamp,
         "machine": machine(),
+        "lowered": os.environ.get("FASTNN_ISA", ""),
         "versions": {**versions(), **_peer_versions(present)},
         "peaks": peaks,
         "results": results,

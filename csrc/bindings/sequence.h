@@ -1,4 +1,4 @@
-// Layers that run without Python between them: what sequence.cpp and sequence_conv.cpp share.
+// Layers that run without Python between them: what the files sequence*.cpp share.
 #pragma once
 
 #include <vector>

@@ -11,7 +11,9 @@ namespace fastnn {
 namespace {
 
 constexpr int64_t kPanel = 32;  // channels: whole panels of prepared weights at every level
-constexpr int64_t kTasks = 6;   // of an image
+constexpr int64_t kTasks = 6;   // of an image; and for each worker:
+constexpr int64_t kTasksEach = 3;
+constexpr int64_t kLeastChannels = 16;  // of a task: a vector at every level
 constexpr int64_t kLeastBytes = 64 << 10;
 
 // Elements [first, first + count) of the first axis.
@@ -36,7 +38,9 @@ class ConvPair {
         out_.channels != channels || bytes < kLeastBytes)
       return false;
     const int64_t panels = (channels + kPanel - 1) / kPanel;
-    each_ = (panels + kTasks - 1) / kTasks * kPanel;
+    const int64_t wanted = std::max(kTasks, kTasksEach * max_workers());
+    each_ = (panels + wanted - 1) / wanted * kPanel;
+    if (count(tasks() - 1) < kLeastChannels) return false;
     return bytes / channels * each_ <= static_cast<int64_t>(cache_sizes().l2) / 2;
   }
 
@@ -110,7 +114,9 @@ class ConvPair {
     // The addresses do not matter here.
     const TensorView whole[] = {slice(x, 0, 1), wide_.w.weight, wide_.w.bias,
                                 between_.view(y.data, between_.height)};
+    const TensorView behind[] = {whole[3], deep_.w.weight, deep_.w.bias, slice(y, 0, 1)};
     conv_forward.check(p, whole);
+    conv_forward.check(params(deep_), behind);
     const ConvLayout layout = conv_preparation(p, whole).layout;
     if (layout == ConvLayout::winograd) return false;
     data_ = wide_.prepared->find(p, whole, wide_.weight(), wide_.w.weight.keep);

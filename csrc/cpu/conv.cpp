@@ -131,7 +131,8 @@ bool takes_spread_planes(const Transposed& t) {
 }
 
 // Asked before the weight is laid out: no prefers_...() may look at the weight's strides, nor at
-// what is prepared.
+// what is prepared. (Channels side by side, which prefers_pointwise_dots() asks for, a part has
+// neither before nor after.)
 bool by_filters(const Correlation& c) { return correlate_path(c).run == correlate_filters; }
 
 // Calls fn for every correlation that the gradient falls into; what is packed for all of them lies

@@ -129,12 +129,13 @@ class DotsRun {
   void combine(int64_t number) const {
     const Block b = block_at(number);
     float* const sum = sums_ + number * p_.block_sums;
-    if (p_.segments > 1)
-      gemm_family(c_.dtype).sum({sum, sum, p_.segments_apart(), p_.segments, p_.block_sums});
     const ConvWeightView& w = c_.weight;
     float* const out = reinterpret_cast<float*>(w.data) + b.g * w.group + b.o0 * w.o + b.c0 * w.c;
     const int64_t m = b.o1 - b.o0, n = b.c1 - b.c0;
     const int64_t down = ceil_div(m, p_.kernels.rows_a), across = ceil_div(n, p_.kernels.rows_b);
+    if (p_.segments > 1)
+      gemm_family(c_.dtype).sum(
+          {sum, sum, p_.segments_apart(), p_.segments, down * across * p_.kernels.places});
     const float* tile = sum;
     for (int64_t j = 0; j < across; ++j)
       for (int64_t i = 0; i < down; ++i, tile += p_.kernels.places)

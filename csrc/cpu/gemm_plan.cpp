@@ -151,6 +151,8 @@ void choose_blocks(const GemmProblem& p, GemmPlan& plan) {
   if (plan.b == GemmMode::own) {  // as many rows as can be, so that no column is packed often
     plan.nb = even_block(p.n, std::clamp<int64_t>(p.n / wanted, f.nr, nb_max), f.nr);
     plan.mb = even_block(p.m, rows_max(plan.nb), f.mr);
+    const int64_t down = ceil_div(wanted, ceil_div(p.n, plan.nb));
+    if (is_tiled(f) && down > 1) plan.mb = even_block(p.m, std::min(plan.mb, p.m / down), f.mr);
     return;
   }
   plan.nb = even_block(plan.n_span, nb_max, f.nr);
@@ -208,6 +210,7 @@ void lay_out(const GemmProblem& p, GemmPlan& plan) {
   if (plan.segments > 1) at += sums(plan.segments * p.m * p.n);
   plan.scratch = at;
 
+  // A's panel has room for one more step of k: rows of an odd number of them.
   int64_t each = plan.vector               ? bytes(p.a.k_stride == 1 ? 0 : p.k)
                  : plan.a == GemmMode::own ? bytes(f.a_panel * (plan.kc + f.k_step))
                                            : 0;

@@ -1,5 +1,5 @@
-// How a product is cut: blocks, tasks, who packs what. A function of shape, strides, dtype and
-// instruction set level.
+// How a product is cut: blocks, tasks, who packs what. A function of shape, strides, dtype,
+// instruction set level and number of workers; how sums are cut is not one of the last.
 #pragma once
 
 #include "cpu/gemm_core.h"

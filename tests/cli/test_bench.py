@@ -12,7 +12,7 @@ import fastnn
 from fastnn.cli import main
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from benchmarks import goals, limits, suite
+from benchmarks import goals, limits, peers, report, suite
 from benchmarks.case import Case
 
 CASES = [
@@ -54,6 +54,40 @@ def test_the_files_are_written(tmp_path, capsys):
     assert whole["machine"]["cpu"] and whole["versions"]["numpy"] == np.__version__
     assert (tmp_path / "charts" / "roofline.png").stat().st_size > 1000
     assert "embedding 4096" in capsys.readouterr().out
+
+
+def run_of(peer, ratio, **more):
+    result = {"group": "gemm", "case": "4x4x4 NN", "kind": "gemm", "threads": 1, "seconds": 1e-3, "share": 0.5,
+              "limit_seconds": 5e-4, "bar": 1.05, "missed": "share", f"{peer}_ratio": ratio,
+              "torch_ratio": 1.5}  # fmt: skip
+    return {"date": "2026-01-02", "machine": {"cpu": "c", "isa": "avx2"}, "versions": {"torch": "1", peer: "2"},
+            "results": [result], **more}  # fmt: skip
+
+
+def test_the_page_says_what_was_run_and_beside_whom():
+    page = report.page(run_of("numpy", 3.0), ["r.json", "p.md"], [run_of("jax", 0.5)])
+    assert "| jax 2 | gemm | 1 | 1 | 0.50 | 0.50 | 0.50 |" in page
+    assert "| numpy 2 | gemm | 1 | 1 | 3.00 | 3.00 | 3.00 |" in page
+    assert "`fastnn bench`" in page and "reason found" in page
+    page = report.page(run_of("numpy", 3.0, lowered="avx2"), ["r.json", "p.md"])
+    assert page.startswith("# Measured with avx2\n") and "`FASTNN_ISA=avx2 fastnn bench`" in page
+    assert "reason found" not in page and "roofline" not in page
+
+
+def test_peers_are_kept_to_our_level(monkeypatch):
+    monkeypatch.setenv("FASTNN_ISA", "avx2")
+    env = peers.environment(2)
+    assert env["ATEN_CPU_CAPABILITY"] == "avx2" and env["OMP_NUM_THREADS"] == "2"
+    assert env["XLA_FLAGS"].split() == [
+        "--xla_cpu_max_isa=AVX2",
+        "--xla_cpu_multi_thread_eigen=true",
+    ]
+    monkeypatch.delenv("FASTNN_ISA")
+    assert "ATEN_CPU_CAPABILITY" not in peers.environment(1)
+
+
+def test_whole_model_peers_know_the_kinds():
+    assert {k for kinds in peers._WHOLE_MODELS.values() for k in kinds} <= set(goals.GOALS)
 
 
 @pytest.mark.parametrize(

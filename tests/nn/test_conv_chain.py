@@ -139,6 +139,21 @@ def test_not_a_number_stays_where_it_is():
     assert int(model(x).isnan().sum()) == 9 * 20
 
 
+def test_not_a_number_stays_where_it_is_in_a_pair():
+    model, x = fused("channels")
+    x[0, 0, 5, 6] = float("nan")
+    assert int(model(x).isnan().sum()) == 9 * 20
+
+
+@pytest.mark.parametrize("channels", [100, 600])
+def test_a_bias_that_does_not_fit_a_pair(channels):
+    model, x = fused("channels, prepared weights")
+    model[3].layer.bias = nn.Parameter(fastnn.zeros(channels))
+    model.requires_grad_(False)
+    with pytest.raises(RuntimeError, match="conv2d"):
+        model(x)
+
+
 def test_layers_that_do_not_fit_say_so():
     model, x = fused("as written")
     model[4].layer = conv(60, 60, 3, groups=60).eval()

@@ -86,6 +86,7 @@ SHAPES = {
     "tile-edges": (15, 33, 70),
     "blocks-of-k": (65, 100, 1100),
     "blocks-of-rows-and-columns": (300, 1500, 300),
+    "waiting-blocks-of-k": (400, 340, 2100),
     "segments-of-k": (40, 50, 9000),
     "segments-and-blocks-of-k": (130, 70, 21000),
     "power-of-two-strides": (96, 64, 1024),
@@ -117,6 +118,19 @@ def test_orders_in_memory(rng, level, m, n, k):
                     out = np.full((m, n), np.nan, np.float32, order=out_order)
                     _core.gemm(a.copy(a_order), b.copy(b_order), out=out)
                     assert relative_error(out, want) <= bar, (a_order, b_order, out_order)
+
+
+@pytest.mark.parametrize("level", NATIVE_BF16)
+@pytest.mark.parametrize("k", [0, 40])
+def test_bfloat16_writes_nothing_beside_a_view(rng, level, k):
+    """Rows of the output as far apart as those of a kernel's own sums."""
+    a, b = operands(rng, 16, 16, k, DTYPES["bfloat16"])
+    whole = np.full((17, 32), 7, np.float32)
+    with isa(level):
+        _core.gemm(a, b, out=whole[:16, 16:])
+    want = a.astype(np.float64) @ b.astype(np.float64)
+    np.testing.assert_allclose(whole[:16, 16:], want, 1e-5, 1e-5)
+    assert (whole[:16, :16] == 7).all() and (whole[16] == 7).all()
 
 
 @pytest.mark.parametrize("level", NATIVE_BF16)

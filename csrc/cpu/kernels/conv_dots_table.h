@@ -1,4 +1,5 @@
-// Kernels for gradients of 1x1 weights: products of rows of pixels, which are read where they lie.
+// Kernels for convolutions of one tap: products of rows that are read where they lie, of pixels
+// (gradients of weights) or of channels (few pixels forward).
 #pragma once
 
 #include <stdint.h>
@@ -16,7 +17,7 @@ struct ConvDotsBlock {
   const float* b;
   int64_t a_row, b_row;  // strides
   int64_t m, n;          // rows
-  int64_t k;             // pixels
+  int64_t k;             // values of a row
   float* sum;
   bool first;  // sums are overwritten, not added to
   // As a and b, of the block that comes next: fetched into the second-level cache meanwhile, b if

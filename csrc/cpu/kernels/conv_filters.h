@@ -23,7 +23,7 @@ static void filter_tile(const ConvFilterTile& t) {
   Vec<T> acc[G][R][NV] = {};
   const char* ahead = t.ahead ? t.ahead : static_cast<const char*>(t.weight);
   const bool far = t.far;
-  const int64_t* next = offset + (t.taps < kPixelsAhead ? 0 : kPixelsAhead);
+  const int64_t* next = offset + (t.taps <= kPixelsAhead ? 0 : kPixelsAhead);
 #pragma GCC unroll 1
   for (; offset < end; ++offset, w += NV * L, ahead += 64) {
     __builtin_prefetch(ahead, 0, 2);

@@ -27,8 +27,8 @@ struct GemmTile {
   const void* ahead;
   int64_t ahead_step;
   // A whole tile that was summed before, for adjacent columns of bfloat16 and without an
-  // activation, or null: rows that `packed` stores meanwhile are taken off its m. Where the family
-  // says so.
+  // activation, or null: `packed` stores all its rows meanwhile and sets its m to 0, or none. Where
+  // the family says so.
   GemmFinish* behind;
   void* c;
   int64_t c_row;  // columns of c and src are adjacent

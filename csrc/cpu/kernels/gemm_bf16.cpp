@@ -199,7 +199,7 @@ static void product(const GemmTile& t) {
   // Rows of other sums may be so far apart that they evict each other.
   const bool dense = t.c_row == kColumns && t.n == NT * kTile && t.m % kTile == 0;
   const bool resumed = dense && t.k > 0 && t.alpha == 1 && t.beta == 1 && t.src == t.c;
-  const bool in_place = resumed || (dense && t.beta == 0);
+  const bool in_place = resumed || (dense && t.k > 0 && t.beta == 0);
   alignas(64) float elsewhere[kRowsAtOnce * kColumns];
   float* sum = in_place ? static_cast<float*>(t.c) : elsewhere;
   if (t.k > 0)

@@ -114,7 +114,7 @@ static void packed_tile(const GemmTile& t) {
   const T* b = static_cast<const T*>(t.b);
   Vec<T> acc[R][NV] = {};
   int64_t k = t.k;
-#if defined(__AVX512F__) || defined(__AVX2__)
+#ifdef __AVX2__  // and AVX-512
   constexpr int kStep = GemmTile::kAheadStep;
   const char* ahead = static_cast<const char*>(t.ahead);
   // The tile of c comes from far away: a row is asked for in every step, so that the requests of
