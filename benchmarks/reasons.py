@@ -14,6 +14,34 @@ REASONS = (
         "tile products, where 26 ns are arithmetic) and put sums away to share B; 20 % packs, at the pace of the caches",
     ),
     (
+        r"gemm: 4096x512x16",
+        "16 columns are one vector, so that a tile loads as often as it multiplies, and A, 8 MB, is read from the "
+        "third-level cache, 14 rows at a time",
+    ),
+    (
+        r"gemm: (64x64x4096|64x4096x64)",
+        "14-21 % of the time packs the long operand, every value of which is used 64 times",
+    ),
+    (
+        r"gemm: (31x31x31|32x32x32|47x47x47|65x65x65|127x129x131)",
+        "columns beyond whole tiles: one vector takes half of a tile's time for 1-15 of 32 columns (12-25 % of the time); "
+        "below 66 the plan of the call takes 5-12 %, a few tenths of a microsecond",
+    ),
+    (
+        r"gemm: (64x64x64|127x127x127|128x128x128)",
+        "tiles are 83-94 % of the time (7-9 % packs where an operand is transposed): a few tenths more than their "
+        "multiply-adds, as sums of 64-128 products begin, end and are stored; two threads share 12 us of work",
+    ),
+    (
+        r"gemm: batch (8 of 256x64x256|32 of 64x64x64)",
+        "tiles are 80-85 % of the time: each has 64 products to a sum, and begins, ends and is stored for them",
+    ),
+    (
+        r"gemm: batch (256 of 8x8x8|64 of 17x33x19)",
+        "half to three quarters of a product's time, 68 ns for 8x8x8, finds task, block and tile; 8 columns are half of a "
+        "vector",
+    ),
+    (
         r"gemm: (512|513|1023|1024|2048)x(512|513|1023|1024|2048)x",
         "packing, 8 % of the time, waits for the third-level cache (the tiles alone run at 98 % of the peak)",
     ),

@@ -175,7 +175,17 @@ class WeightRun {
     for (int64_t i = channel0; i < channel1; ++i) combine_dots<T>(g, i);
   }
 
-  // The segments' sums and their lanes, in order.
+  // Of the segments, lane by lane, then of the lanes: one long chain of sums would wait for each.
+  template <int kLanes, class T>
+  double total_of(const T* sums, int64_t stride) const {
+    double lane_total[kLanes] = {};
+    for (int64_t s = 0; s < p_.segments; ++s, sums += stride)
+      for (int lane = 0; lane < kLanes; ++lane) lane_total[lane] += static_cast<double>(sums[lane]);
+    double total = 0;
+    for (const double t : lane_total) total += t;
+    return total;
+  }
+
   template <class T>
   void combine_dots(int64_t g, int64_t channel) const {
     const T* first = reinterpret_cast<const T*>(partial_ + p_.partial(0, g, channel));
@@ -183,10 +193,11 @@ class WeightRun {
     for_chunks([&](int64_t o, int64_t filters, int64_t k, int64_t taps, int64_t at) {
       for (int64_t f = 0; f < filters; ++f)
         for (int64_t r = 0; r < taps; ++r) {
-          double total = 0;
-          for (int64_t s = 0; s < p_.segments; ++s)
-            for (int64_t lane = 0; lane < p_.lanes; ++lane)
-              total += first[s * stride + (at + f * taps + r) * p_.lanes + lane];
+          const T* sums = first + (at + f * taps + r) * p_.lanes;
+          const double total = p_.lanes == 16  ? total_of<16>(sums, stride)
+                               : p_.lanes == 8 ? total_of<8>(sums, stride)
+                               : p_.lanes == 4 ? total_of<4>(sums, stride)
+                                               : total_of<2>(sums, stride);
           write<T>(g, o + f, channel, k + r, total);
         }
     });
