@@ -54,6 +54,10 @@ REASONS = (
         "the weights, 2.6 MB, are read once from the third-level cache: both libraries are at its bandwidth",
     ),
     (
+        r"steps: LeNet-5",
+        "PyTorch's time varies by a fifth from run to run: 2.8 to 3.7 in four of them on one day",
+    ),
+    (
         r"linear (64|256)x|MLP 784",
         "products at 70-90 % of the peak in both libraries: no room for the ratio",
     ),
@@ -135,6 +139,15 @@ REASONS = (
         r"conv: AlexNet 3@224",
         "tiles of every fourth pixel are 82 % of the time, at 83 % of the peak (of the weight gradient 80 and 78 %); "
         "copies of planes and turned results are 7-8 % each",
+    ),
+    (
+        r"conv: LeNet 1@28 to 6 k5, b8 training",
+        "one channel: the input gradient has one row of sums, which loads as often as it multiplies, and a quarter of its "
+        "time copies planes; the weight gradient folds 150 vectors of sums for each of its tasks",
+    ),
+    (
+        r"conv: ResNet-18 256@14 to 256 k3, b1 forward",
+        "batch 1: 23 % of the time packs and transforms a weight of 2.4 MB, which is read once",
     ),
     (
         r"conv: LeNet 6@14 to 16 k5, b8 training",
