@@ -11,7 +11,7 @@ namespace fastnn {
 namespace {
 
 constexpr int64_t kPanel = 32;  // channels: whole panels of prepared weights at every level
-constexpr int64_t kTasks = 6;   // of an image; and for each worker:
+constexpr int64_t kTasks = 6;   // of an image, or kTasksEach for each worker
 constexpr int64_t kTasksEach = 3;
 constexpr int64_t kLeastChannels = 16;  // of a task: a vector at every level
 constexpr int64_t kLeastBytes = 64 << 10;
@@ -118,7 +118,6 @@ class ConvPair {
     conv_forward.check(p, whole);
     conv_forward.check(params(deep_), behind);
     const ConvLayout layout = conv_preparation(p, whole).layout;
-    if (layout == ConvLayout::winograd) return false;
     data_ = wide_.prepared->find(p, whole, wide_.weight(), wide_.w.weight.keep);
     for (const int64_t task : {int64_t{0}, tasks() - 1}) {  // the others are like the first
       const Views at = views(x, y, 0, task, y.data);

@@ -31,29 +31,6 @@ ConvSource result_source(const Correlation& c) {
   return s;
 }
 
-// Axes, the inner ones first, as one axis with one stride; 0 when they are none, as in broadcast
-// arrays.
-template <int N>
-int64_t joint_stride(const int64_t (&sizes)[N], const int64_t (&strides)[N]) {
-  int64_t stride = 1, expected = 0;
-  bool found = false;
-  for (int i = 0; i < N; ++i) {
-    if (sizes[i] == 1) continue;
-    if (!found) stride = expected = strides[i];
-    found = true;
-    if (strides[i] != expected) return 0;
-    expected *= sizes[i];
-  }
-  return stride;
-}
-
-// The stride between neighbouring output pixels in row-major order, in the result or in an image of
-// the same size; 0 when there is none.
-int64_t pixel_stride(const Correlation& c, const ConvImageView& image) {
-  return joint_stride({c.axis[2].out, c.axis[1].out, c.axis[0].out},
-                      {image.axis[2], image.axis[1], image.axis[0]});
-}
-
 // Every output pixel reads one pixel of the image, the one in its place.
 bool is_pointwise(const Correlation& c) {
   const auto alike = [](const ConvAxis& a) {

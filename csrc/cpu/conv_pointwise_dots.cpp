@@ -1,6 +1,6 @@
 // Correlations of one tap for few pixels and long sums over channels, from a weight as it lies:
 // rows of the weight times rows of the image, which is turned so that a pixel's channels are
-// adjacent. A matrix product would pack the weight, which takes as long as 32 pixels.
+// adjacent. A matrix product would pack the weight, for few pixels to use.
 #include <algorithm>
 
 #include "cpu/conv_direct.h"
@@ -139,7 +139,7 @@ bool prefers_pointwise_dots(const Correlation& c) {
     if (a.taps != 1 || a.origin != 0 || (a.out - 1) * a.step >= a.size) return false;
   const bool plain = c.activation == Activation::none || rectifies(c.activation);
   return !c.prepares && !c.prepared && plain && c.dtype == DType::f32 && c.weight.c == 1 &&
-         pixels_follow(c, c.result) && c.batch > 0 && c.pixels() > 0 && c.groups > 0 &&
+         pixel_stride(c, c.result) == 1 && c.batch > 0 && c.pixels() > 0 && c.groups > 0 &&
          c.in >= active_conv_kernels().dots.many_channels && c.out >= kManyFilters &&
          c.batch * c.pixels() <= kFewPixels;
 }

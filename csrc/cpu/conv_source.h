@@ -1,4 +1,4 @@
-// An image of a correlation as the packers see it.
+// An image of a correlation as the packers see it, and how its pixels lie.
 #pragma once
 
 #include "cpu/conv_shape.h"
@@ -26,11 +26,27 @@ inline ConvSource conv_source(const Correlation& c) {
   return s;
 }
 
-// An image of the result's size whose pixels follow on each other.
-inline bool pixels_follow(const Correlation& c, const ConvImageView& v) {
-  const ConvAxis* a = c.axis;
-  return (v.axis[2] == 1 || a[2].out == 1) && (a[1].out == 1 || v.axis[1] == a[2].out) &&
-         (a[0].out == 1 || v.axis[0] == a[1].out * a[2].out);
+// Axes, the inner ones first, as one axis with one stride; 0 when they are none, as in broadcast
+// arrays.
+template <int N>
+int64_t joint_stride(const int64_t (&sizes)[N], const int64_t (&strides)[N]) {
+  int64_t stride = 1, expected = 0;
+  bool found = false;
+  for (int i = 0; i < N; ++i) {
+    if (sizes[i] == 1) continue;
+    if (!found) stride = expected = strides[i];
+    found = true;
+    if (strides[i] != expected) return 0;
+    expected *= sizes[i];
+  }
+  return stride;
+}
+
+// The stride between neighbouring output pixels in row-major order, in the result or in an image of
+// the same size; 0 when there is none.
+inline int64_t pixel_stride(const Correlation& c, const ConvImageView& image) {
+  return joint_stride({c.axis[2].out, c.axis[1].out, c.axis[0].out},
+                      {image.axis[2], image.axis[1], image.axis[0]});
 }
 
 }  // namespace fastnn

@@ -6,7 +6,6 @@
 // cache; filters and channels into blocks whose pieces fit the second. A task sums the pieces of a
 // segment of the batch for one block; segments are added up in order.
 #include <algorithm>
-#include <cstring>
 
 #include "cpu/conv_direct.h"
 #include "cpu/conv_source.h"
@@ -156,7 +155,7 @@ bool weight_prefers_dots(const Correlation& c) {
   const ConvDots& dots = active_conv_kernels().dots;
   for (const ConvAxis& a : c.axis)
     if (a.taps != 1 || a.origin != 0 || a.step != 1 || a.out > a.size) return false;
-  return c.dtype == DType::f32 && pixels_follow(c, c.image) && pixels_follow(c, c.result) &&
+  return c.dtype == DType::f32 && pixel_stride(c, c.image) == 1 && pixel_stride(c, c.result) == 1 &&
          c.pixels() >= kFewPixels && c.in * c.out <= dots.packing_pays * (c.in + c.out) &&
          c.batch > 0 && c.in >= dots.rows_b && c.out >= dots.rows_a;
 }

@@ -7,6 +7,7 @@ import pytest
 import fastnn
 from fastnn import _core, nn
 from fastnn.nn import functional as F
+from tests.backends import num_threads
 
 
 def conv(i, o, kernel=1, stride=1, groups=1, **options):
@@ -73,11 +74,10 @@ def test_as_one_by_one(name):
     model, x = fused(name)
     wanted = one_by_one(model.double(), x.double()).numpy()
     model.float()
-    before, results = fastnn.get_num_threads(), []
+    results = []
     for n in (1, 2, 3):
-        fastnn.set_num_threads(n)
-        results += [model(x).numpy(), model(x).numpy()]
-    fastnn.set_num_threads(before)
+        with num_threads(n):
+            results += [model(x).numpy(), model(x).numpy()]
     np.testing.assert_allclose(results[0], wanted, 1e-4, 1e-5)
     for y in results[1:]:
         np.testing.assert_array_equal(results[0], y)
@@ -101,12 +101,11 @@ def test_images_between_the_layers_are_never_whole():
 
 def test_channels_between_are_never_all_there():
     model = nn.utils.fuse_for_inference(nn.Sequential(*inverted_residual(1, 3, 64, 384)))
-    x, threads = fastnn.randn(1, 64, 20, 20), fastnn.get_num_threads()
+    x = fastnn.randn(1, 64, 20, 20)
     model(x)
-    fastnn.set_num_threads(1)  # each has a buffer
-    y, peak = peak_bytes(lambda: model(x))
-    whole, peak_of_whole = peak_bytes(lambda: one_by_one(model, x))
-    fastnn.set_num_threads(threads)
+    with num_threads(1):  # each has a buffer
+        y, peak = peak_bytes(lambda: model(x))
+        whole, peak_of_whole = peak_bytes(lambda: one_by_one(model, x))
     assert peak < 0.8 * peak_of_whole
     np.testing.assert_allclose(y.numpy(), whole.numpy(), 1e-4, 1e-5)
 

@@ -2,6 +2,7 @@
 //
 // An element type is served by a family. Packed operands are cut into panels: panel[k][lane], where
 // the lanes are `mr` rows of A (stored `a_panel` apart) or `nr` columns of B; missing lanes are 0.
+// Panels of the bfloat16 family are as its pack_a and pack_b leave them.
 #pragma once
 
 #include "cpu/kernels/isa_table.h"
