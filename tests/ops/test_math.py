@@ -64,6 +64,19 @@ def test_float32_over_its_whole_range(name, sample, level):
     assert ulps(got[finite], exact[finite]).max() <= bound
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["exp", "exp2", "expm1", "tanh", "sigmoid"])
+def test_neighbours_do_not_change_bits(name, dtype, level):
+    """Vectors of ordinary values go a shorter way than those with one that is not."""
+    function = getattr(_core, name)
+    most = np.log(float(np.finfo(dtype).max))
+    x = np.random.default_rng(0).uniform(-1.1 * most, 1.1 * most, 4096).astype(dtype)
+    x[::9] = np.resize([0, -0.0, np.inf, -np.inf, np.nan, 1e30, -1e30], x[::9].shape)
+    x[2048:] /= 4
+    alone = np.array([function(x[i : i + 1])[0] for i in range(x.size)])
+    np.testing.assert_array_equal(function(x).view(np.uint8), alone.view(np.uint8))
+
+
 DOUBLE = {
     "exp": (-745, 709), "exp2": (-1074, 1023), "expm1": (-50, 709), "log": (1e-300, 1e300),
     "log2": (0.3, 4), "log10": (0.3, 4), "log1p": (-0.999, 4), "tanh": (-20, 20),

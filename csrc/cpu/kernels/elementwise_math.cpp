@@ -1,5 +1,6 @@
 // Transcendental functions. What is slow anyway and rarely used goes to libm lane by lane.
 #include "cpu/kernels/map_inl.h"
+#include "cpu/kernels/vecmath_trig.h"
 
 namespace fastnn::FASTNN_ISA_NS {
 namespace {

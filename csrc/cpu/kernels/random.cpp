@@ -1,7 +1,7 @@
 #include "cpu/kernels/random.h"
 
 #include "cpu/kernels/philox.h"
-#include "cpu/kernels/vecmath.h"
+#include "cpu/kernels/vecmath_trig.h"
 
 namespace fastnn::FASTNN_ISA_NS {
 

@@ -1,6 +1,6 @@
 // exp, log and their kin on the vectors of vec.h. Polynomials are minimax fits (Remez exchange);
 // bounds in units in the last place of the result, over all inputs: exp 1, expm1 2, log 1,
-// log1p 1.5, log2 and log10 2, tanh 2.5, sigmoid 2.5, erf 1.5, sin and cos 2.
+// log1p 1.5, log2 and log10 2, tanh 2.5, sigmoid 2.5, erf 1.5; of sin and cos in vecmath_trig.h.
 // Denormal results are exact to rounding; NaN and infinity give what libm gives.
 #pragma once
 
@@ -28,12 +28,13 @@ FASTNN_INLINE V map_lanes(V v, F f) {
   return r;
 }
 
-// x * factor + shifter, whose low bits are then those of the nearest whole number n (|n| < 2^21);
-// n itself is to_whole of it. Two instructions, where multiplying and rounding take four.
+// x * factor + shifter, whose low bits are then those of n + bias for the nearest whole number n
+// (|n| < 2^21); n itself is to_whole of it, 2^n power_of it. Two instructions, where multiplying
+// and rounding take four.
 template <class T>
-constexpr T kShifter = 0x1.8p23f;
+constexpr T kShifter = 0x1.8p23f + 127;
 template <>
-inline constexpr double kShifter<double> = 0x1.8p52;
+inline constexpr double kShifter<double> = 0x1.8p52 + 1023;
 template <class V>
 FASTNN_INLINE V shifted(V x, Elem<V> factor) {
   return fma(x, splat(factor), splat(kShifter<Elem<V>>));
@@ -42,6 +43,9 @@ template <class V>
 FASTNN_INLINE V to_whole(V t) {
   return t - kShifter<Elem<V>>;
 }
+// For a normal 2^n: the bits of the shifter itself leave at the top.
+FASTNN_INLINE vf power_of(vf t) { return from_bits(bits(t) << 23); }
+FASTNN_INLINE vd power_of(vd t) { return from_bits(bits(t) << 52); }
 
 // p * 2^n for whole n and 0.5 < p < 4, with one rounding when the result is denormal; scale_from:
 // 0 where x < least. Lanes that are 0 must not come about by underflow: Intel's cores take 150
@@ -53,13 +57,19 @@ FASTNN_INLINE vf scale(vf p, vf n) {
 FASTNN_INLINE vd scale(vd p, vd n) {
   return (vd)_mm512_maskz_scalef_pd(0xff, (__m512d)p, (__m512d)n);
 }
-FASTNN_INLINE vf scale_from(vf p, vf n, vf x, float least) {
+FASTNN_INLINE vf scale_from(vf p, vf t, vf x, float least) {
+  const vf n = to_whole(t);
   const __mmask16 kept = _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(least), _CMP_NLT_UQ);
   return (vf)_mm512_maskz_scalef_ps(kept, (__m512)p, (__m512)n);
 }
-FASTNN_INLINE vd scale_from(vd p, vd n, vd x, double least) {
+FASTNN_INLINE vd scale_from(vd p, vd t, vd x, double least) {
+  const vd n = to_whole(t);
   const __mmask8 kept = _mm512_cmp_pd_mask((__m512d)x, _mm512_set1_pd(least), _CMP_NLT_UQ);
   return (vd)_mm512_maskz_scalef_pd(kept, (__m512d)p, (__m512d)n);
+}
+template <class V>
+constexpr bool all_normal(V) {  // nothing to gain: scaling takes one instruction
+  return false;
 }
 #else
 FASTNN_INLINE vf scale_by(vf p, vi k) {
@@ -74,10 +84,17 @@ template <class V>
 FASTNN_INLINE V scale(V p, V n) {
   return scale_by(p, to_int(n));
 }
+// Whether p * power_of(t) is p * 2^n in all lanes. As integers, so that NaN counts as large.
 template <class V>
-FASTNN_INLINE V scale_from(V p, V n, V x, Elem<V> least) {
+FASTNN_INLINE bool all_normal(V t) {
+  const V most = splat<Elem<V>>(sizeof(Elem<V>) == 4 ? 125 : 1021);
+  return __builtin_expect(!any(bits(abs(to_whole(t))) > bits(most)), 1);
+}
+template <class V>
+FASTNN_INLINE V scale_from(V p, V t, V x, Elem<V> least) {
+  if (all_normal(t)) return p * power_of(t);
   const auto zero = x < least;
-  return from_bits(bits(scale_by(p, to_int(n) & ~zero)) & ~zero);
+  return from_bits(bits(scale_by(p, to_int(to_whole(t)) & ~zero)) & ~zero);
 }
 #endif
 
@@ -103,22 +120,32 @@ FASTNN_INLINE vd exp_tail(vd r) {
                     2.5105206979042025072e-8, 2.0921580031412764541e-9);
 }
 
+template <class V>
+FASTNN_INLINE V exp_reduced(V r) {
+  return fma(fma(exp_tail(r), r, splat<Elem<V>>(1)), r, splat<Elem<V>>(1));
+}
+
 // Above the first, the result is infinite; below the second, 0.
 template <class T>
 constexpr T kExpLimits[2] = {89, -104};
 template <>
 inline constexpr double kExpLimits<double>[2] = {710, -746};
 
+template <class V>
+constexpr Elem<V> kLog2e = 1.4426950408889634074;
+
 // e^x for x that is at most the first limit, or NaN.
 template <class V>
 FASTNN_INLINE V exp_capped(V x) {
-  const V n = to_whole(shifted(x, Elem<V>(1.4426950408889634074)));
-  const V r = minus_n_ln2(x, n);
-  return scale_from(fma(r * r, exp_tail(r), r) + 1, n, x, kExpLimits<Elem<V>>[1]);
+  const V t = shifted(x, kLog2e<V>);
+  const V r = minus_n_ln2(x, to_whole(t));
+  return scale_from(exp_reduced(r), t, x, kExpLimits<Elem<V>>[1]);
 }
 
 template <class V>
 FASTNN_INLINE V exp(V x) {
+  const V t = shifted(x, kLog2e<V>);
+  if (all_normal(t)) return exp_reduced(minus_n_ln2(x, to_whole(t))) * power_of(t);
   return exp_capped(fast_min(splat(kExpLimits<Elem<V>>[0]), x));  // NaN stays
 }
 
@@ -126,9 +153,9 @@ template <class V>
 FASTNN_INLINE V exp2(V x) {
   constexpr bool single = sizeof(Elem<V>) == 4;
   const V z = fast_min(splat<Elem<V>>(single ? 129 : 1025), x);
-  const V n = to_whole(shifted(z, Elem<V>(1)));
-  const V r = (z - n) * Elem<V>(0.69314718055994530942);
-  return scale_from(fma(r * r, exp_tail(r), r) + 1, n, x, Elem<V>(single ? -151 : -1076));
+  const V t = shifted(z, Elem<V>(1));
+  const V r = (z - to_whole(t)) * Elem<V>(0.69314718055994530942);
+  return scale_from(exp_reduced(r), t, x, Elem<V>(single ? -151 : -1076));
 }
 
 template <class V>
@@ -136,7 +163,7 @@ FASTNN_INLINE V expm1(V x) {
   constexpr bool single = sizeof(Elem<V>) == 4;
   const V z =
       fast_max(splat<Elem<V>>(single ? -20 : -40), fast_min(splat<Elem<V>>(single ? 89 : 710), x));
-  const V n = to_whole(shifted(z, Elem<V>(1.4426950408889634074)));
+  const V n = to_whole(shifted(z, kLog2e<V>));
   const V r = minus_n_ln2(z, n);
   const V p = fma(r * r, exp_tail(r), r);
   const V half = scale(splat<Elem<V>>(1), n - 1);  // 2^n alone overflows before the result does
@@ -273,10 +300,6 @@ FASTNN_INLINE vd tanh_tail(vd z) {
                     1.3212080117187354158e-5, -2.935297455526714564e-6);
 }
 
-// 2^(n - 1) for n = to_whole(t) from 0 to 60. The shifter's own low bits are 0.
-FASTNN_INLINE vf half_power(vf t) { return from_bits((bits(t) + 126) << 23); }
-FASTNN_INLINE vd half_power(vd t) { return from_bits((bits(t) + 1022) << 52); }
-
 // (e^2x - 1) / (e^2x + 1), with e^2x = 2^n (1 + p) from the pieces of exp, so that nothing cancels:
 // both are halved, m / (m + 1) with m = 2^(n - 1) p + (2^(n - 1) - 1/2).
 template <class V>
@@ -286,7 +309,7 @@ FASTNN_INLINE V tanh(V x) {
   const V t = shifted(a, Elem<V>(2.8853900817779268147));
   const V r = minus_n_ln2(a + a, to_whole(t));
   const V p = fma(r * r, exp_tail(r), r);
-  const V power = half_power(t);
+  const V power = power_of(t - 1);
   const V m = fma(power, p, power - half);
   return from_bits(bits(divide(m, m + 1)) | sign_bit(x));
 }
@@ -309,81 +332,30 @@ FASTNN_INLINE vd erf(vd x) {
   return map_lanes(x, [](double v) { return __builtin_erf(v); });
 }
 
-// The standard normal distribution function: 2^t with a polynomial t for the lower half, 1 minus it
-// for the upper. Below -5.6 (1e-8) it is 0.
-FASTNN_INLINE vf normal_cdf(vf x) {
+// The standard normal distribution function of -|x|: 2^t with a polynomial t. From 5.6 on (1e-8) it
+// is 0.
+FASTNN_INLINE vf lower_normal_cdf(vf x) {
   constexpr float kEnd = 5.6f;
-  const vf t =
-      polynomial(fast_min(splat(kEnd), abs(x)), -0.999999940395f, -1.15110766888f, -0.459192961454f,
-                 -0.0525301992893f, 0.00709149101749f, -0.000134923277074f, -0.00020332459826f,
-                 4.99404632137e-05f, -5.47719264432e-06f, 2.41531580514e-07f);
-  const vf n = to_whole(shifted(t, 1)), r = (t - n) * 0.69314718055994530942f;
-  const vf lower = scale_from(fma(r * r, exp_tail(r), r) + 1, n, minus_abs(x), -kEnd);
+  const vf a = fast_min(splat(kEnd), abs(x));
+  const vf t = polynomial(a, -0.999999940395f, -1.15110766888f, -0.459192961454f, -0.0525301992893f,
+                          0.00709149101749f, -0.000134923277074f, -0.00020332459826f,
+                          4.99404632137e-05f, -5.47719264432e-06f, 2.41531580514e-07f);
+  const vf s = shifted(t, 1), r = (t - to_whole(s)) * 0.69314718055994530942f;
+  return from_bits(bits(exp_reduced(r) * power_of(s)) & ~(a == kEnd));
+}
+FASTNN_INLINE vd lower_normal_cdf(vd x) {
+  return 0.5 * (1 + erf(minus_abs(x) * 0.70710678118654752440));
+}
+template <class V>
+FASTNN_INLINE V normal_cdf(V x) {
+  const V lower = lower_normal_cdf(x);
   return x >= 0 ? 1 - lower : lower;
 }
-FASTNN_INLINE vd normal_cdf(vd x) { return 0.5 * (1 + erf(x * 0.70710678118654752440)); }
-
-// ---- sin, cos ---------------------------------------------------------------------------------
-
-// r = x - q pi/2; |x| < 2^17
-#if defined(__FMA__)
-FASTNN_INLINE void reduce_half_pi(vf x, vf& r, vi& q) {
-  const vf n = round_even(x * 0.636619772367581f);
-  // pi/2 in three floats. The first step is exact, as n times the first is a multiple of 2^-23.
-  r = fma(n, splat(-0x1.921fb6p0f), x);
-  r = fma(n, splat(0x1.777a5cp-25f), r);
-  r = fma(n, splat(0x1.ee59dap-50f), r);
-  q = to_int(n);
-}
-#else  // in double, half a vector at a time
-FASTNN_INLINE void reduce_half_pi(vf x, vf& r, vi& q) {
-  typedef float half_f __attribute__((vector_size(kVecBytes / 2)));
-  half_f part[2], r_part[2];
-  float q_part[kLanes<float>];
-  memcpy(part, &x, sizeof x);
-  for (int i = 0; i < 2; ++i) {
-    const vd wide = __builtin_convertvector(part[i], vd);
-    const vd n = round_even(wide * 0.63661977236758134308);
-    const vd rest = fma(n, splat(-0x1.0b4611a626331p-34), fma(n, splat(-0x1.921fb544p0), wide));
-    r_part[i] = __builtin_convertvector(rest, half_f);
-    const half_f whole = __builtin_convertvector(n, half_f);
-    memcpy(q_part + i * (kLanes<float> / 2), &whole, sizeof whole);
-  }
-  memcpy(&r, r_part, sizeof r);
-  q = to_int(load(q_part));
-}
-#endif
-
-FASTNN_INLINE vf sin_quadrant(vf r, vi q) {
-  const vf z = r * r;
-  const vf s = fma(
-      r * z,
-      polynomial(z, -0.166666666639f, 0.00833333187633f, -0.00019840087436f, 2.72500015145e-6f), r);
-  const vf c = fma(z * z, polynomial(z, 0.0416666646642f, -0.00138883036434f, 2.45480405435e-5f),
-                   fma(z, splat(-0.5f), splat(1.0f)));
-  const vf y = (q & 1) == 0 ? s : c;
-  return from_bits(bits(y) ^ ((q & 2) << 30));
-}
-
-FASTNN_INLINE vf sin(vf x) {
-  if (any(!(abs(x) < 0x1p17f))) return map_lanes(x, [](float v) { return __builtin_sinf(v); });
-  vf r;
-  vi q;
-  reduce_half_pi(x, r, q);
-  return x == 0 ? x : sin_quadrant(r, q);
-}
-FASTNN_INLINE vf cos(vf x) {
-  if (any(!(abs(x) < 0x1p17f))) return map_lanes(x, [](float v) { return __builtin_cosf(v); });
-  vf r;
-  vi q;
-  reduce_half_pi(x, r, q);
-  return sin_quadrant(r, q + 1);
-}
-FASTNN_INLINE vd sin(vd x) {
-  return map_lanes(x, [](double v) { return __builtin_sin(v); });
-}
-FASTNN_INLINE vd cos(vd x) {
-  return map_lanes(x, [](double v) { return __builtin_cos(v); });
+// x times that of x
+template <class V>
+FASTNN_INLINE V times_normal_cdf(V x) {
+  const V finite = fast_min(splat(Elem<V>(3e38)), x);  // infinity times 0 would be NaN
+  return fma(minus_abs(finite), lower_normal_cdf(x), fast_max(V{}, x));
 }
 
 }  // namespace fastnn::FASTNN_ISA_NS
