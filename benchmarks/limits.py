@@ -17,6 +17,12 @@ def bandwidth(peak: Peak, working_set: float) -> float:
     return float(peak["bandwidth"][-1][1])
 
 
+def has_unit(case: Case, peak: Peak) -> bool:
+    """Whether the level of instructions has a unit of its own for the case's numbers: without one there is no goal, and
+    PyTorch takes seconds for a bfloat16 product."""
+    return case.peak == "flops" or case.peak not in peak or peak[case.peak] > peak["flops"]
+
+
 def limit_seconds(case: Case, peak: Peak, threads: int, flops_now: float) -> float:
     """The time that the arithmetic units or the memory need at least; `flops_now`: the peak measured beside the case,
     as the clock changes in the course of a run."""

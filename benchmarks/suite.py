@@ -144,6 +144,8 @@ def run(
         print(f"{'case':46s} {'ours':>14s} {'limit':>7s}" + "".join(f" {p:>13s}" for p in present))
         for group in groups:
             for case in cases_of(group, quick, only):
+                if not limits.has_unit(case, peak):
+                    continue
                 result = measure(workers, group, case, 3 if quick else 7)
                 if group == "steps":
                     result.update(measure_memory(n, group, case, ["fastnn", *present[:1]]))

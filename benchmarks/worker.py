@@ -2,7 +2,8 @@
 
 {"threads": n} sets the thread count. {"probe": true} measures the machine. {"group": g, "case": name} times a case: the
 best seconds a call of one short sample, and, from fastnn, the peak FLOP/s of runs as long as a call, sampled alike. With
-"memory": true it answers with the bytes by which the process grows at most in a few calls.
+"memory": true it answers with the bytes by which the process grows at most in a few calls, with "mean": true with the mean
+seconds of all calls of a longer sample, with "first": true with those of the very first call and the best later one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 from benchmarks import peers
 
 SAMPLE_SECONDS = 0.06
+MEAN_SECONDS = 0.5
 
 
 def sample(function: Callable[[], Any]) -> float:
@@ -35,6 +37,23 @@ def sample(function: Callable[[], Any]) -> float:
         best = min(best, (time.perf_counter() - start) / group)
         rounds += 1
     return best
+
+
+def mean(function: Callable[[], Any]) -> float:
+    """The mean time of one call within MEAN_SECONDS."""
+    function()
+    start, calls = time.perf_counter(), 0
+    while time.perf_counter() < start + MEAN_SECONDS:
+        function()
+        calls += 1
+    return (time.perf_counter() - start) / calls
+
+
+def first_call(function: Callable[[], Any]) -> dict[str, float]:
+    start = time.perf_counter()
+    function()
+    first = time.perf_counter() - start
+    return {"first": first, "seconds": sample(function)}
 
 
 def status(key: str) -> int:
@@ -77,7 +96,12 @@ def main() -> None:
                     if key not in built:
                         built.clear()  # one case's data at a time
                         built[key] = peers.finish(case.build(t))
-                    answer = {"seconds": sample(built[key])}
+                    if request.get("first"):
+                        answer = first_call(built[key])
+                    elif request.get("mean"):
+                        answer = {"seconds": mean(built[key])}
+                    else:
+                        answer = {"seconds": sample(built[key])}
                     if sys.argv[1] == "fastnn":
                         answer["flops"] = t._core.peak_flops(answer["seconds"], SAMPLE_SECONDS)
         except Exception as e:

@@ -12,7 +12,7 @@ import fastnn
 from fastnn.cli import main
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from benchmarks import goals, limits, peers, report, suite
+from benchmarks import conditions, goals, limits, peers, report, suite
 from benchmarks.case import Case
 
 CASES = [
@@ -120,3 +120,22 @@ def test_the_limit_is_the_slower_of_arithmetic_and_memory():
     assert limits.limit_seconds(case, peak, 1, 1e9) == pytest.approx(1e-2)
     assert limits.limit_seconds(case, peak, 1000, 1e9) == pytest.approx(1e-3)
     assert limits.limit_seconds(case, peak, 1000, 5e8) == pytest.approx(2e-3)
+
+
+def test_bfloat16_products_are_cases_where_the_cpu_has_a_unit_for_them():
+    half, whole = (Case("", lambda t: lambda: None, peak=p) for p in ("flops_bfloat16", "flops"))
+    assert limits.has_unit(half, {"flops": 1e9, "flops_bfloat16": 8e9})
+    assert not limits.has_unit(half, {"flops": 1e9, "flops_bfloat16": 1e9})
+    assert limits.has_unit(whole, {"flops": 1e9, "flops_bfloat16": 1e9})
+
+
+def test_every_case_under_other_conditions_is_a_case_of_its_group():
+    for group, case in conditions.CASES:
+        assert [c.name for c in suite.cases_of(group, quick=True) if c.name == case] == [case]
+
+
+def test_first_calls_and_busy_neighbours_are_measured(monkeypatch):
+    monkeypatch.setattr(conditions, "ROUNDS", 1)
+    first, later = conditions.first_call("fastnn", "gemm", "64x64x64 NN")
+    assert 0 < later <= first
+    assert all(s > 0 for s in conditions.beside_busy_core("fastnn", "gemm", "64x64x64 NN"))

@@ -1,0 +1,133 @@
+"""What the best of many samples does not show: the first call, and a core that somebody else holds (Linux).
+
+python -m benchmarks.conditions                       on the terminal
+python -m benchmarks.conditions docs/conditions.md    as a page of the documentation
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks import peers
+from benchmarks.suite import Worker
+
+CASES = (
+    ("gemm", "512x512x512 NN"),
+    ("conv", "ResNet-18 64@56 to 64 k3, b1 forward"),
+    ("inference", "ResNet-18, batch 1"),
+    ("steps", "LeNet-5, batch 64, Adam"),
+    ("steps", "small CNN 32x32, batch 32, Adam"),
+)
+BACKENDS = ("fastnn", "torch")
+ROUNDS = 5
+
+
+def first_call(backend: str, group: str, case: str) -> tuple[float, float]:
+    """Seconds of the first call in a new process, and of the best one after it; the least of a few processes."""
+    answers = []
+    for _ in range(ROUNDS):
+        worker = Worker(backend, 1)
+        answers.append(worker.ask(group=group, case=case, first=True))
+        worker.close()
+    return min(a["first"] for a in answers), min(a["seconds"] for a in answers)
+
+
+def beside_busy_core(backend: str, group: str, case: str) -> tuple[float, float, float]:
+    """Mean seconds of a call: on one thread, on two, and on two while another process holds the last core. The three
+    take turns; the median of the rounds."""
+    cores = sorted(os.sched_getaffinity(0))
+    one, two = Worker(backend, 1), Worker(backend, 2)
+
+    def ask(worker: Worker) -> float:
+        return float(worker.ask(group=group, case=case, mean=True)["seconds"])
+
+    alone, both, beside = [], [], []
+    for _ in range(ROUNDS):
+        alone.append(ask(one))
+        both.append(ask(two))
+        with busy(cores[-1]):
+            beside.append(ask(two))
+    one.close()
+    two.close()
+    middle = ROUNDS // 2
+    return sorted(alone)[middle], sorted(both)[middle], sorted(beside)[middle]
+
+
+@contextmanager
+def busy(core: int) -> Iterator[None]:
+    """Another process computes on that core."""
+    loop = f"import os\nos.sched_setaffinity(0, [{core}])\nprint(flush=True)\nwhile True: pass"
+    process = subprocess.Popen([sys.executable, "-c", loop], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def page() -> str:
+    from fastnn.training.report import machine, versions
+
+    backends = [b for b in BACKENDS if peers.installed(b)]
+    names = {"fastnn": "ours", "torch": "PyTorch"}
+    today = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
+    about = ", ".join(f"{k}: {v}" for k, v in {**machine(), **versions()}.items())
+    lines = [
+        "# First calls, and busy neighbours",
+        "",
+        f"Written by `python -m benchmarks.conditions docs/conditions.md` on {today}. {about}.",
+        "",
+        "## The first call",
+        "",
+        f"One thread; the least of {ROUNDS} new processes. The model and its input exist already; all that happens once "
+        "(memory, weights laid out for the kernels, threads) is in the first call.",
+        "",
+        "| case | backend | first call | best later one | ratio |",
+        "|---|---|---|---|---|",
+    ]
+    for group, case in CASES:
+        for b in backends:
+            first, later = first_call(b, group, case)
+            lines.append(
+                f"| {group}: {case} | {names[b]} | {_ms(first)} | {_ms(later)} | {first / later:.1f} |"
+            )
+    lines += [
+        "",
+        "## Beside a busy core",
+        "",
+        f"Another process computes on the last core all the while. Mean times, the median of {ROUNDS} rounds. The bar: "
+        "two threads there are not slower than one thread alone (at most 1.1).",
+        "",
+        "| case | backend | 1 thread | 2 threads | 2 threads beside it | beside it / 1 thread |",
+        "|---|---|---|---|---|---|",
+    ]
+    for group, case in CASES:
+        for b in backends:
+            alone, both, beside = beside_busy_core(b, group, case)
+            lines.append(
+                f"| {group}: {case} | {names[b]} | {_ms(alone)} | {_ms(both)} | {_ms(beside)} | {beside / alone:.2f} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.3g} ms"
+
+
+def main() -> None:
+    text = page()
+    if len(sys.argv) > 1:
+        Path(sys.argv[1]).write_text(text)
+    print(text, end="")
+
+
+if __name__ == "__main__":
+    main()
