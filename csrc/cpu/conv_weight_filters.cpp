@@ -39,8 +39,9 @@ struct TapPlan {
   int64_t images, rows;   // of a band
   int64_t row_bands, all_bands;
   int64_t blocks, groups, segments;  // of channels, of panels, of bands
-  int64_t chunk;                     // taps that a kernel takes at once
-  int64_t image, plane;              // values of x: an image of a channel, a channel
+  int64_t chunk;                     // taps that a kernel takes at once,
+  bool paired = false;   // of two channels: those of one are too few to sum without waiting
+  int64_t image, plane;  // values of x: an image of a channel, a channel
   int64_t offset_bytes, partial_bytes, x_bytes, scratch_each;
 
   explicit TapPlan(const Correlation& correlation)
@@ -109,6 +110,7 @@ struct TapPlan {
     // Whole rows of adjacent taps are quicker.
     chunk = std::min(c.axis[1].taps, most / row) * row;
     if (row == 3 && c.axis[1].taps == 3 && chunk < 9) chunk = row;
+    paired = row == 3 && chunk == row && 2 * row <= most && c.in > 1;
   }
   void lay_out() {
     const int64_t channels = round_up(ceil_div(c.in, blocks) + 1, unit) + unit;
@@ -116,7 +118,7 @@ struct TapPlan {
     image = x_rows() * width * unit;
     plane = round_up(images * image + lanes, 16);
     if (plane % 32 == 0) plane += 16;  // neighbouring channels fall on different cache sets
-    offset_bytes = round_up(taps * 8, 64);
+    offset_bytes = round_up((paired ? 3 : 1) * taps * 8, 64);
     partial_bytes = round_up(segments * cells() * elem, 64);
     x_bytes = round_up((channels / unit * plane + lanes) * elem, 64);
     const int64_t dy = ceil_div(panels, groups) * panel * images * rows * c.axis[2].out;
@@ -138,6 +140,7 @@ class TapRun {
   void all() {
     for (int64_t y = 0; y < c_.axis[1].taps; ++y)
       for (int64_t x = 0; x < c_.axis[2].taps; ++x) offset_[y * c_.axis[2].taps + x] = p_.tap(y, x);
+    if (p_.paired) fill_pairs();
     const int64_t work = std::max<int64_t>(
         1, c_.groups * c_.batch * c_.pixels() * c_.out * p_.taps * c_.in / p_.tasks());
     parallel_blocks(p_.tasks(), std::max<int64_t>(1, 100000 / work),
@@ -189,6 +192,17 @@ class TapRun {
         add_products(t, j);
       }
     }
+  }
+
+  // Chunks of taps, each for a channel and for the one after it.
+  void fill_pairs() {
+    const int64_t to_next = p_.chunks ? 1 : p_.plane;
+    int64_t* pair = offset_ + p_.taps;
+    for (int64_t k = 0; k < p_.taps; k += p_.chunk, pair += 2 * p_.chunk)
+      for (int64_t i = 0; i < p_.chunk; ++i) {
+        pair[i] = offset_[k + i];
+        pair[p_.chunk + i] = offset_[k + i] + to_next;
+      }
   }
 
   void clear_sums(const Task& t) const {
@@ -253,11 +267,15 @@ class TapRun {
     tile.vectors = static_cast<int>(p_.vectors(j));
     tile.dy = dy_panel(t, j);
     char* const sum = partial_ + p_.sum(t.segment, t.g, j, t.channel0);
+    const int64_t channels = t.channel1 - t.channel0;
     for (int64_t k = 0; k < p_.taps; k += p_.chunk) {
-      tile.offset = offset_ + k;
-      tile.taps = static_cast<int>(std::min(p_.chunk, p_.taps - k));
-      tile.adjacent = p_.adjacent() && tile.taps % tile.width == 0 && k % tile.width == 0;
-      for (int64_t i = 0; i < t.channel1 - t.channel0; ++i) {
+      const int64_t taps = std::min(p_.chunk, p_.taps - k);
+      tile.adjacent = p_.adjacent() && taps % tile.width == 0 && k % tile.width == 0;
+      for (int64_t i = 0; i < channels; i += tile.taps / taps) {
+        const bool two = p_.paired && i + 1 < channels;
+        tile.offset = two ? offset_ + p_.taps + 2 * k : offset_ + k;
+        tile.taps = static_cast<int>(two ? 2 * taps : taps);
+        tile.sum_run = (two ? p_.taps : tile.width) * p_.panel;
         const int64_t lane = p_.chunks ? i % p_.unit : 0;
         tile.x = t.x + ((i - lane) / p_.unit * p_.plane + lane) * p_.elem;
         tile.sum = sum + (i * p_.taps + k) * p_.panel * p_.elem;

@@ -270,11 +270,13 @@ static void tap_tile(const ConvTapTile& t) {
       }
     }
   }
-  T* sum = static_cast<T*>(t.sum);
-  FASTNN_UNROLL for (int g = 0; g < G; ++g) FASTNN_UNROLL for (int w = 0; w < W; ++w) {
-    FASTNN_UNROLL for (int v = 0; v < NV; ++v)
-        store(sum + v * L, t.first ? acc[g][w][v] : load(sum + v * L) + acc[g][w][v]);
-    sum += t.sum_tap;
+  const int64_t run = W == 1 ? t.sum_tap : t.sum_run;
+  FASTNN_UNROLL for (int g = 0; g < G; ++g) {
+    T* sum = static_cast<T*>(t.sum) + g * run;
+    FASTNN_UNROLL for (int w = 0; w < W; ++w, sum += t.sum_tap) {
+      FASTNN_UNROLL for (int v = 0; v < NV; ++v)
+          store(sum + v * L, t.first ? acc[g][w][v] : load(sum + v * L) + acc[g][w][v]);
+    }
   }
 }
 
@@ -290,6 +292,7 @@ static void run_taps_of(const ConvTapTile& t) {
   if (t.adjacent) {
     const int groups = t.taps / t.width;
     if (t.width == 3 && groups == 3) return tap_tile<T, 3, 3, NV, S>(t);
+    if (t.width == 3 && groups == 2) return tap_tile<T, 2, 3, NV, S>(t);
     if constexpr (25 * NV <= kTapSums)
       if (t.width == 5 && groups == 5) return tap_tile<T, 5, 5, NV, S>(t);
     if constexpr (10 * NV <= kTapSums)

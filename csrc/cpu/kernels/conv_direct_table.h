@@ -98,8 +98,8 @@ struct ConvTapTile {
   int64_t x_image, x_row, x_pixel;
   const void* dy;  // [pixel][vectors]
   void* sum;
-  int64_t sum_tap;
-  bool first;  // sums are overwritten, not added to
+  int64_t sum_tap, sum_run;  // from tap to tap, and from run to run of adjacent ones
+  bool first;                // sums are overwritten, not added to
 };
 
 // sum[j * taps + r][lane] += products of vectors: dy row j times x at offset[r], pixel by pixel.

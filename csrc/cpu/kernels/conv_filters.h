@@ -13,6 +13,8 @@ namespace fastnn::FASTNN_ISA_NS {
 // Weights come from far away where they are laid out once for many calls, and so do pixels that
 // are read where they lie: half of them another core wrote.
 constexpr int kWeightsAhead = 32, kPixelsAhead = 12;
+// The loop's own instructions cost what few products a tap of narrow vectors has.
+constexpr int kTapsAtOnce = kLanes<float> < 16 ? 2 : 1;
 
 template <class T, int S, int NV, int G, int R>
 static void filter_tile(const ConvFilterTile& t) {
@@ -24,7 +26,7 @@ static void filter_tile(const ConvFilterTile& t) {
   const char* ahead = t.ahead ? t.ahead : static_cast<const char*>(t.weight);
   const bool far = t.far;
   const int64_t* next = offset + (t.taps <= kPixelsAhead ? 0 : kPixelsAhead);
-#pragma GCC unroll 1
+#pragma GCC unroll kTapsAtOnce
   for (; offset < end; ++offset, w += NV * L, ahead += 64) {
     __builtin_prefetch(ahead, 0, 2);
     if constexpr (S <= 2 && G == 1) {
@@ -38,7 +40,7 @@ static void filter_tile(const ConvFilterTile& t) {
     Vec<T> v[NV];
     FASTNN_UNROLL for (int j = 0; j < NV; ++j) {
       v[j] = load(w + j * L);
-      __builtin_prefetch(w + kWeightsAhead * NV * L + j * L);
+      if (j * sizeof(Vec<T>) % 64 == 0) __builtin_prefetch(w + kWeightsAhead * NV * L + j * L);
     }
     FASTNN_UNROLL for (int g = 0; g < G; ++g) {
       FASTNN_UNROLL for (int r = 0; r < R; ++r) {
