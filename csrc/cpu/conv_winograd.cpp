@@ -14,7 +14,7 @@
 #include "cpu/conv_band.h"
 #include "cpu/conv_direct.h"
 #include "cpu/conv_panel.h"
-#include "cpu/gemm_plan.h"
+#include "cpu/conv_winograd_plan.h"
 #include "cpu/kernels/conv.h"
 #include "fastnn/isa.h"
 
@@ -22,116 +22,9 @@ namespace fastnn {
 
 namespace {
 
-constexpr int64_t kPoints = kWinogradPoints, kElem = 4;
-constexpr int64_t kTiles = 128, kLeastTiles = 48;  // of a task
-constexpr int64_t kTasks = 12;                     // at least, where the shape allows it
-constexpr int64_t kWorthIt = 49;                   // tiles: the filters must be transformed first
-constexpr int64_t kWorthItPrepared = 12;           // tiles, where they were
-constexpr int64_t kLittleWork = 4000000;           // multiply-adds
-constexpr int64_t kPad = 16;  // values between points, which fall on different cache sets
-
-struct WinogradPlan {
-  const Correlation& c;
-  const ConvFilters& kernels;
-  int64_t panel, panels;  // filters side by side; so many of these in a group
-  int64_t block, blocks;  // channels that are summed before the sums are stored
-  int64_t tile_rows, tile_columns;
-  int64_t low_y, low_x;  // image coordinates of the first tile's first row and column
-  int64_t bands, rows;   // of tile rows of an image (1 band when images are whole)
-  int64_t images;        // of a task (1 when there are bands)
-  int64_t panel_groups, tile_groups;
-  int64_t together;  // panels for which a point's image is read once
-  bool share_filters, share_image;
-  int64_t width, plane;  // of a channel's copy, with zeros around it
-  int64_t tiles;         // of a channel at a point, with room for a vector behind the last
-  int64_t image_point;   // values of a group of tiles at a point
-  int64_t image_bytes, filter_bytes;  // transformed: a group of tiles, a panel
-  int64_t offset_bytes, all_filters, shared_filters, shared_image;
-  int64_t plane_bytes, packed_bytes, product_bytes, sum_bytes, scratch_each;
-
-  explicit WinogradPlan(const Correlation& correlation)
-      : c(correlation), kernels(active_conv_kernels().filters) {
-    panel = std::min(2 * kernels.lanes, static_cast<int>(round_up(c.out, kernels.lanes)));
-    panels = ceil_div(c.out, panel);
-    const int64_t chain = std::clamp<int64_t>(cache_sizes().l1d / 2 / (panel * kElem), 96, 384);
-    blocks = ceil_div(c.in, chain);
-    block = ceil_div(c.in, blocks);
-    tile_rows = ceil_div(c.axis[1].out, 2);
-    tile_columns = ceil_div(c.axis[2].out, 2);
-    low_y = c.axis[1].origin + std::min<int64_t>(0, 2 * c.axis[1].tap_step);
-    low_x = c.axis[2].origin + std::min<int64_t>(0, 2 * c.axis[2].tap_step);
-    cut();
-    lay_out();
-  }
-
-  int64_t tasks() const { return c.groups * tile_groups * panel_groups; }
-  int64_t channels(int64_t i) const { return std::min(block, c.in - i * block); }
-  // Filters of a panel, in whole vectors.
-  int64_t filters(int64_t j) const {
-    return round_up(std::min(panel, c.out - j * panel), kernels.lanes);
-  }
-  int64_t filter_point(int64_t j) const { return c.in * filters(j) + kPad; }
-  int64_t product_point(int64_t j) const {
-    return images * rows * tile_columns * filters(j) + kPad;
-  }
-  int64_t bias_bytes() const { return panel * kElem; }
-
- private:
-  // Tiles and filters of a task: enough tasks for the threads. Sums are the same for all cuts. A
-  // few tiles are transformed sooner than another core's are fetched.
-  void cut() {
-    const int64_t workers = max_workers(), wanted = workers > 1 ? kTasks : 1;
-    panel_groups = 1;
-    cut_tiles(kTiles);
-    if (tasks() < wanted && panels < wanted) cut_tiles(kLeastTiles);
-    const bool few = tile_groups == 1 && c.groups == 1;
-    if (few)
-      panel_groups = std::min(panels, workers);
-    else if (tasks() < (c.prepared && little_work() ? workers : wanted))
-      panel_groups = std::min(panels, ceil_div(wanted, tasks()));
-    share_filters = tile_groups > 1 || c.prepared;
-    share_image = panel_groups > 1 && !few;
-  }
-  // So little that transforming the image in a region of its own would cost more than even tasks
-  // gain.
-  bool little_work() const {
-    return kPoints * c.batch * tile_rows * tile_columns * c.in * c.out * c.groups < kLittleWork;
-  }
-  void cut_tiles(int64_t limit) {
-    const int64_t all = tile_rows * tile_columns;
-    bands = std::min(tile_rows, ceil_div(all, limit));
-    rows = ceil_div(tile_rows, bands);
-    bands = ceil_div(tile_rows, rows);
-    images =
-        bands > 1 ? 1 : ceil_div(c.batch, ceil_div(c.batch, std::max<int64_t>(1, limit / all)));
-    tile_groups = bands * ceil_div(c.batch, images);
-  }
-  void lay_out() {
-    const int64_t lanes = kernels.lanes;
-    width = 2 * tile_columns + 2;
-    plane = (2 * rows + 2) * width + 4 * lanes;
-    tiles = round_up(images * rows * tile_columns + lanes, 16);
-    if (tiles % 32 == 0) tiles += 16;  // neighbouring channels fall on different cache sets
-    image_point = c.in * tiles + kPad;
-    image_bytes = kPoints * image_point * kElem;
-    filter_bytes = kPoints * filter_point(0) * kElem;
-    product_bytes = kPoints * product_point(0) * kElem;
-    const int64_t most = share_filters ? ceil_div(panels, panel_groups) : 1;
-    together = std::clamp<int64_t>(cache_sizes().l2 / 2 / product_bytes, 1, most);
-    together = ceil_div(most, ceil_div(most, together));
-    offset_bytes = round_up(block * 8, 64);
-    all_filters = c.groups * panels * filter_bytes;
-    shared_filters = share_filters && !c.prepared ? all_filters : 0;
-    shared_image = share_image ? c.groups * tile_groups * image_bytes : 0;
-    plane_bytes = round_up(plane * kElem, 64);
-    packed_bytes = round_up(block * 9 * panel * kElem, 64);
-    sum_bytes = images * 2 * rows * c.axis[2].out * panel * kElem;
-    scratch_each =
-        round_up(plane_bytes + packed_bytes + together * product_bytes + sum_bytes + bias_bytes() +
-                     (share_filters ? 0 : filter_bytes) + (share_image ? 0 : image_bytes),
-                 64);
-  }
-};
+constexpr int64_t kPoints = WinogradPlan::kPoints, kElem = WinogradPlan::kElem;
+constexpr int64_t kWorthIt = 49;          // tiles: the filters must be transformed first
+constexpr int64_t kWorthItPrepared = 12;  // tiles, where they were
 
 class WinogradRun {
  public:
@@ -158,10 +51,11 @@ class WinogradRun {
     for (int64_t i = 0; i < p_.block; ++i) offset_[i] = i * p_.tiles;
     if (p_.share_filters && !c_.prepared) transform_all_filters(filters_);
     if (p_.share_image)
-      parallel_for(c_.groups * p_.tile_groups * p_.blocks, [&](int64_t i, int worker) {
-        const int64_t tiles = i / p_.blocks;
-        transform_image(part(tiles / p_.tile_groups, tiles % p_.tile_groups), i % p_.blocks,
-                        scratch(worker), image_ + tiles * p_.image_bytes);
+      parallel_for(c_.groups * p_.tile_groups * p_.chunks, [&](int64_t i, int worker) {
+        const int64_t tiles = i / p_.chunks, chunk = i % p_.chunks;
+        transform_image(part(tiles / p_.tile_groups, tiles % p_.tile_groups),
+                        chunk * c_.in / p_.chunks, (chunk + 1) * c_.in / p_.chunks, scratch(worker),
+                        image_ + tiles * p_.image_bytes);
       });
     parallel_for(p_.tasks(), [&](int64_t i, int worker) {
       const int64_t tiles = i / p_.panel_groups;
@@ -218,11 +112,13 @@ class WinogradRun {
     active_conv_kernels().winograd.filter(f);
   }
 
-  void transform_image(const Part& t, int64_t block, const Scratch& s, char* dst) const {
+  // Channels [first, last).
+  void transform_image(const Part& t, int64_t first, int64_t last, const Scratch& s,
+                       char* dst) const {
     const ConvImageView& v = c_.image;
-    const int64_t tile_count = t.rows * p_.tile_columns, first = block * p_.block;
+    const int64_t tile_count = t.rows * p_.tile_columns;
     for (int64_t i = 0; i < t.images; ++i)
-      for (int64_t k = first; k < first + p_.channels(block); ++k) {
+      for (int64_t k = first; k < last; ++k) {
         const char* data = v.data + ((t.image + i) * v.n + (t.group * c_.in + k) * v.c) * c_.elem();
         const ConvPlanes planes{data,
                                 c_.dtype,
@@ -249,7 +145,7 @@ class WinogradRun {
   void run(const Part& t, int64_t tiles, int64_t panels, const Scratch& s) {
     const char* image = image_ + tiles * p_.image_bytes;
     if (!p_.share_image) {
-      for (int64_t b = 0; b < p_.blocks; ++b) transform_image(t, b, s, s.image);
+      transform_image(t, 0, c_.in, s, s.image);
       image = s.image;
     }
     const int64_t last = (panels + 1) * p_.panels / p_.panel_groups;

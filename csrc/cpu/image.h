@@ -65,6 +65,10 @@ struct Image {
   bool dense_planes() const {
     return (w == 1 || stride_w == 1) && (h == 1 || stride_h == w) && (d == 1 || stride_d == h * w);
   }
+  // Each plane begins where the one before it ends.
+  bool stacked() const {
+    return (c == 1 || stride_c == plane_size()) && (n == 1 || stride_n == c * plane_size());
+  }
   template <class T>
   bool channels_direct() const {
     return holds<T>() && stride_c == 1;

@@ -114,8 +114,30 @@ struct Forward {
       run_straight(scratch);
   }
 
+  // Windows of 2 x 2 on planes of even height that follow each other in memory: all of them are one
+  // high plane. Small planes are cheaper than what it takes to begin one.
+  bool joins() const {
+    const auto follow = [](const Image& m) { return m.dense_planes() && m.stacked(); };
+    return plan.geometry.is_2x2() && x.h == 2 * y.h && x_direct() && y_direct() && follow(x) &&
+           follow(y) && (!index || (index_direct() && follow(*index)));
+  }
+  void run_joined() const {
+    const PoolGeometry& g = plan.geometry;
+    PoolAxis h = g.axis[1];
+    h.in = x.planes() * x.h;
+    h.out = y.planes() * y.h;
+    const int64_t task = std::max<int64_t>(1, kTaskElements / 4 / std::max<int64_t>(1, x.w));
+    parallel_blocks(h.out, task, [&](int64_t first, int64_t last, int) {
+      kernels<T>().rows({reinterpret_cast<const T*>(x.data), 0, x.w, g.axis[0], h, g.axis[2], first,
+                         last, reinterpret_cast<T*>(y.data),
+                         index ? reinterpret_cast<uint8_t*>(index->data) : nullptr, 0, y.w, 0,
+                         y.w});
+    });
+  }
+
   void run_rows(const int64_t* offsets, char* scratch) const {
     const PoolGeometry& g = plan.geometry;
+    if (joins()) return run_joined();
     const bool whole = !x_direct() || !y_direct() || (index && !index_direct());
     const int64_t rows = y.d * y.h, window_rows = g.axis[0].kernel * g.axis[1].kernel;
     for_row_blocks(y.planes(), rows, y.w + x.w * std::min<int64_t>(window_rows, x.d * x.h), whole,

@@ -32,6 +32,8 @@ MAX1D = [
 MAX2D = [
     _max("2x2", (2, 3, 8, 12), kernel_size=2, full=True),
     _max("2x2-odd", (2, 3, 9, 13), kernel_size=2),
+    _max("2x2-odd-width", (5, 7, 6, 9), kernel_size=2),
+    _max("2x2-many-planes", (3, 130, 8, 8), kernel_size=2),
     _max("2x2-odd-ceil", (2, 3, 9, 13), kernel_size=2, ceil_mode=True),
     _max("3x3-stride2", (2, 5, 13, 11), kernel_size=3, stride=2, padding=1, full=True),
     _max("3x3-stride1", (2, 3, 7, 6), kernel_size=3, stride=1, padding=1),

@@ -1,0 +1,173 @@
+// How a correlation by Winograd's method is cut into tasks (see conv_winograd.cpp), and what lies
+// where in its workspace.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include "cpu/conv_direct.h"
+#include "cpu/gemm_plan.h"
+#include "cpu/kernels/conv.h"
+#include "fastnn/isa.h"
+#include "fastnn/parallel.h"
+
+namespace fastnn {
+
+struct WinogradPlan {
+  static constexpr int64_t kPoints = kWinogradPoints, kElem = 4;
+
+  const Correlation& c;
+  const ConvFilters& kernels;
+  int64_t panel, panels;  // filters side by side; so many of these in a group
+  int64_t block, blocks;  // channels that are summed before the sums are stored
+  int64_t tile_rows, tile_columns;
+  int64_t low_y, low_x;  // image coordinates of the first tile's first row and column
+  int64_t bands, rows;   // of tile rows of an image (1 band when images are whole)
+  int64_t images;        // of a task (1 when there are bands)
+  int64_t panel_groups, tile_groups;
+  int64_t together;  // panels for which a point's image is read once
+  bool share_filters, share_image;
+  int64_t chunks;        // of channels, each a task where the image is shared
+  int64_t width, plane;  // of a channel's copy, with zeros around it
+  int64_t tiles;         // of a channel at a point, with room for a vector behind the last
+  int64_t image_point;   // values of a group of tiles at a point
+  int64_t image_bytes, filter_bytes;  // transformed: a group of tiles, a panel
+  int64_t offset_bytes, all_filters, shared_filters, shared_image;
+  int64_t plane_bytes, packed_bytes, product_bytes, sum_bytes, scratch_each;
+
+  explicit WinogradPlan(const Correlation& correlation)
+      : c(correlation), kernels(active_conv_kernels().filters) {
+    panel = std::min(2 * kernels.lanes, static_cast<int>(round_up(c.out, kernels.lanes)));
+    panels = ceil_div(c.out, panel);
+    const int64_t chain = std::clamp<int64_t>(cache_sizes().l1d / 2 / (panel * kElem), 96, 384);
+    blocks = ceil_div(c.in, chain);
+    block = ceil_div(c.in, blocks);
+    tile_rows = ceil_div(c.axis[1].out, 2);
+    tile_columns = ceil_div(c.axis[2].out, 2);
+    low_y = c.axis[1].origin + std::min<int64_t>(0, 2 * c.axis[1].tap_step);
+    low_x = c.axis[2].origin + std::min<int64_t>(0, 2 * c.axis[2].tap_step);
+    cut();
+    lay_out();
+  }
+
+  int64_t tasks() const { return c.groups * tile_groups * panel_groups; }
+  int64_t channels(int64_t i) const { return std::min(block, c.in - i * block); }
+  // Filters of a panel, in whole vectors.
+  int64_t filters(int64_t j) const {
+    return round_up(std::min(panel, c.out - j * panel), kernels.lanes);
+  }
+  int64_t filter_point(int64_t j) const { return c.in * filters(j) + kPad; }
+  int64_t product_point(int64_t j) const {
+    return images * rows * tile_columns * filters(j) + kPad;
+  }
+  int64_t image_tiles() const {
+    const int64_t room = round_up(images * rows * tile_columns + kernels.lanes, 16);
+    return room % 32 == 0 ? room + 16 : room;  // neighbouring channels fall on different cache sets
+  }
+  int64_t bias_bytes() const { return panel * kElem; }
+
+ private:
+  static constexpr int64_t kTiles = 128, kLeastTiles = 12;  // of a task
+  static constexpr int64_t kImageTasks = 8;  // for a group of tiles, where the image is shared
+  // The time of a task, in products of a tile with a panel: to transform a tile, to fetch a panel,
+  // what each product waits for an image that is far away.
+  static constexpr double kTransform = 0.6, kFetchNear = 2, kFetchFar = 7, kWait = 0.25;
+  static constexpr double kRoom = 0.7, kNoRoom = 1.1;  // of the second-level cache
+  static constexpr double kManyTasks = 8;              // of a thread: no matter how they divide
+  static constexpr int64_t kPad = 16;  // values between points, which fall on different cache sets
+
+  // Tiles and filters of a task: what takes least time. Sums are the same for all cuts.
+  void cut() {
+    double best = 0;
+    panel_groups = 1;
+    int64_t best_tiles = kTiles, best_groups = 1, last = 0;
+    for (int64_t limit = kTiles; limit >= kLeastTiles; limit = limit * 3 / 4) {
+      cut_tiles(limit);
+      if (tile_groups == last) continue;
+      last = tile_groups;
+      if (workers() == 1 && how_far() == 0) {
+        best_tiles = limit;
+        break;
+      }
+      for (const int64_t groups : {int64_t{1}, std::min(workers(), panels)}) {
+        panel_groups = groups;
+        const double found = cost();
+        if (best > 0 && found >= best) continue;
+        best = found;
+        best_tiles = limit;
+        best_groups = groups;
+      }
+    }
+    cut_tiles(best_tiles);
+    panel_groups = best_groups;
+    share_filters = tile_groups > 1 || c.prepared;
+    share_image = shares_image();
+  }
+  static int64_t workers() { return max_workers(); }
+
+  // Of the busiest thread, in products of a tile with a panel.
+  double cost() const {
+    const auto tasks_each = [](int64_t tasks) {
+      const double each = static_cast<double>(tasks) / static_cast<double>(workers());
+      return workers() == 1 || each > kManyTasks ? each : std::ceil(each);
+    };
+    const int64_t all = c.batch * tile_rows * tile_columns;
+    const bool uneven = workers() > 1 && tile_groups <= kManyTasks * workers();
+    const double tiles_each = uneven
+                                  ? static_cast<double>(std::min(all, images * rows * tile_columns))
+                                  : static_cast<double>(all) / static_cast<double>(tile_groups);
+    const double each = static_cast<double>(ceil_div(panels, panel_groups)), far = how_far();
+    const double products =
+        each * (tiles_each * (1 + kWait * far) + kFetchNear + (kFetchFar - kFetchNear) * far);
+    const double transform = kTransform * tiles_each;
+    if (!shares_image()) return tasks_each(tasks()) * (products + transform);
+    return tasks_each(tasks()) * products +
+           tasks_each(c.groups * tile_groups * kImageTasks) * transform / kImageTasks;
+  }
+  bool shares_image() const { return panel_groups > 2; }
+  // 0 where the image of a task stays in the second-level cache, and the filters that its thread
+  // needs for the next task beside it; 1 where they come from behind it.
+  double how_far() const {
+    const int64_t parts = std::min(panel_groups, workers());
+    const int64_t values = c.in * image_tiles() + ceil_div(panels, parts) * filter_point(0);
+    const double share =
+        static_cast<double>(values * kPoints * kElem) / static_cast<double>(cache_sizes().l2);
+    return std::clamp((share - kRoom) / (kNoRoom - kRoom), 0.0, 1.0);
+  }
+  void cut_tiles(int64_t limit) {
+    const int64_t all = tile_rows * tile_columns;
+    bands = std::min(tile_rows, ceil_div(all, limit));
+    rows = ceil_div(tile_rows, bands);
+    bands = ceil_div(tile_rows, rows);
+    images =
+        bands > 1 ? 1 : ceil_div(c.batch, ceil_div(c.batch, std::max<int64_t>(1, limit / all)));
+    tile_groups = bands * ceil_div(c.batch, images);
+  }
+  void lay_out() {
+    const int64_t lanes = kernels.lanes;
+    width = 2 * tile_columns + 2;
+    plane = (2 * rows + 2) * width + 4 * lanes;
+    tiles = image_tiles();
+    image_point = c.in * tiles + kPad;
+    image_bytes = kPoints * image_point * kElem;
+    chunks = std::min(c.in, kImageTasks);
+    filter_bytes = kPoints * filter_point(0) * kElem;
+    product_bytes = kPoints * product_point(0) * kElem;
+    const int64_t most = share_filters ? ceil_div(panels, panel_groups) : 1;
+    together = std::clamp<int64_t>(cache_sizes().l2 / 2 / product_bytes, 1, most);
+    together = ceil_div(most, ceil_div(most, together));
+    offset_bytes = round_up(block * 8, 64);
+    all_filters = c.groups * panels * filter_bytes;
+    shared_filters = share_filters && !c.prepared ? all_filters : 0;
+    shared_image = share_image ? c.groups * tile_groups * image_bytes : 0;
+    plane_bytes = round_up(plane * kElem, 64);
+    packed_bytes = round_up(block * 9 * panel * kElem, 64);
+    sum_bytes = images * 2 * rows * c.axis[2].out * panel * kElem;
+    scratch_each =
+        round_up(plane_bytes + packed_bytes + together * product_bytes + sum_bytes + bias_bytes() +
+                     (share_filters ? 0 : filter_bytes) + (share_image ? 0 : image_bytes),
+                 64);
+  }
+};
+
+}  // namespace fastnn
