@@ -14,7 +14,7 @@ struct Geometry {
   ConvParams p;
   int64_t padding_after[3] = {};
   bool transposed;
-  std::string op;
+  const char* op;
 
   Geometry(int weight_ndim, py::handle stride, py::handle padding, py::handle dilation,
            int64_t groups, bool is_transposed)
@@ -26,9 +26,12 @@ struct Geometry {
            weight_ndim);
     p.dims = weight_ndim - 2;
     p.groups = groups;
-    op = cat(transposed ? "conv_transpose" : "conv", p.dims, "d");
-    int_or_list(stride, p.stride, p.dims, op.c_str(), "stride");
-    int_or_list(dilation, p.dilation, p.dims, op.c_str(), "dilation");
+    static constexpr const char* kNames[2][3] = {
+        {"conv1d", "conv2d", "conv3d"},
+        {"conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}};
+    op = kNames[transposed][p.dims - 1];
+    int_or_list(stride, p.stride, p.dims, op, "stride");
+    int_or_list(dilation, p.dilation, p.dims, op, "dilation");
     read_padding(padding);
   }
 
@@ -37,11 +40,11 @@ struct Geometry {
     const bool pairs = !transposed && PySequence_Check(padding.ptr()) &&
                        PySequence_Size(padding.ptr()) == 2 * p.dims;
     if (!pairs) {
-      int_or_list(padding, p.padding, p.dims, op.c_str(), "padding");
+      int_or_list(padding, p.padding, p.dims, op, "padding");
       std::copy(p.padding, p.padding + p.dims, padding_after);
       return;
     }
-    const std::vector<int64_t> list = int_list(padding, op.c_str(), "padding");
+    const std::vector<int64_t> list = int_list(padding, op, "padding");
     for (int d = 0; d < p.dims; ++d) {
       p.padding[d] = list[2 * d];
       padding_after[d] = list[2 * d + 1];
@@ -73,7 +76,7 @@ py::object forward(py::handle x_in, py::handle w_in, py::handle bias_in, py::han
   const Arg x = input_arg(x_in, family, "input"), w = input_arg(w_in, family, "weight"),
             bias = optional_arg(bias_in, family, "bias");
   Geometry g(w.view.ndim, stride, padding, dilation, groups, transposed);
-  const char* op = g.op.c_str();
+  const char* op = g.op;
   const TensorView xb = g.image(x, "input");
   g.p.activation = activation_arg(activation, op);
   int64_t out[3], extra[3];
@@ -98,7 +101,7 @@ py::object backward_input(py::handle dy_in, py::handle w_in, py::handle input_sh
             w = input_arg(w_in, "conv backward", "weight");
   const Geometry g(w.view.ndim, stride, padding, dilation, groups, transposed);
   const TensorView dyb = g.image(dy, "grad_output");
-  const std::vector<int64_t> shape = int_list(input_shape, g.op.c_str(), "input shape");
+  const std::vector<int64_t> shape = int_list(input_shape, g.op, "input shape");
   const int rank = static_cast<int>(shape.size());
   bool fits = rank == dy.view.ndim && (rank == g.p.dims + 1 || rank == g.p.dims + 2);
   for (int d = 0; fits && d < rank; ++d) fits = shape[d] >= 0;

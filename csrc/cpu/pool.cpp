@@ -8,17 +8,24 @@ namespace {
 // Larger values are refused: every product of two of them then fits in 64 bits.
 constexpr int64_t kLargest = INT32_MAX;
 
-std::string full_name(const char* op, int dims) { return cat(op, dims, "d"); }
+// An op's name with its number of dimensions; written out only where something is wrong.
+struct Name {
+  const char* op;
+  int dims;
+  bool adaptive = false;
+  friend std::ostream& operator<<(std::ostream& out, const Name& n) {
+    return out << (n.adaptive ? "adaptive_" : "") << n.op << n.dims << 'd';
+  }
+};
 
-void check_positive(const std::string& op, const char* name, const int64_t* values, int n,
-                    int64_t least) {
+void check_positive(const Name& op, const char* name, const int64_t* values, int n, int64_t least) {
   for (int i = 0; i < n; ++i)
     if (values[i] < least || values[i] > kLargest)
       fail(ErrorKind::value, op, ": ", name, " must be between ", least, " and ", kLargest,
            ", got ", values[i], n > 1 ? cat(" for pooled axis ", i) : "");
 }
 
-void check_params(const std::string& op, const PoolParams& p) {
+void check_params(const Name& op, const PoolParams& p) {
   if (p.dims < 1 || p.dims > 3)
     fail(ErrorKind::value, op, ": dims must be 1, 2 or 3, got ", p.dims);
   if (p.adaptive) return;
@@ -35,7 +42,7 @@ void check_params(const std::string& op, const PoolParams& p) {
   }
 }
 
-void check_input(const std::string& op, int dims, const TensorView& x, const char* name) {
+void check_input(const Name& op, int dims, const TensorView& x, const char* name) {
   if (x.ndim != dims + 2)
     fail(ErrorKind::shape, op, ": ", name, " must have ", dims + 2,
          " dimensions (batch, channels, ", dims, " spatial) or ", dims + 1,
@@ -49,8 +56,7 @@ void check_input(const std::string& op, int dims, const TensorView& x, const cha
            x.shape_text());
 }
 
-int64_t output_size(const std::string& op, const PoolParams& p, int i, int64_t in,
-                    const TensorView& x) {
+int64_t output_size(const Name& op, const PoolParams& p, int i, int64_t in, const TensorView& x) {
   const int64_t span = (p.kernel[i] - 1) * p.dilation[i] + 1;
   const int64_t room = in + 2 * p.padding[i] - span;
   int64_t out = room < 0 ? 0 : room / p.stride[i] + 1;
@@ -67,8 +73,7 @@ int64_t output_size(const std::string& op, const PoolParams& p, int i, int64_t i
 }
 
 // With dilation a window may step over the whole input: it would have no maximum.
-void check_windows(const std::string& op, const PoolParams& p, const TensorView& x,
-                   const TensorView& y) {
+void check_windows(const Name& op, const PoolParams& p, const TensorView& x, const TensorView& y) {
   for (int i = 0; i < p.dims; ++i) {
     if (p.dilation[i] == 1 || p.padding[i] == 0) continue;
     const PoolAxis a = {x.shape[2 + i], y.shape[2 + i], p.kernel[i], p.stride[i], p.padding[i],
@@ -92,7 +97,7 @@ int64_t pool_window_volume(const PoolParams& p) {
 }
 
 void pool_output_shape(const char* op, const PoolParams& p, const TensorView& x, int64_t* out) {
-  const std::string name = full_name(op, p.dims);
+  const Name name{op, p.dims};
   check_params(name, p);
   check_input(name, p.dims, x, "input");
   for (int i = 0; i < p.dims; ++i) out[i] = output_size(name, p, i, x.shape[2 + i], x);
@@ -100,7 +105,7 @@ void pool_output_shape(const char* op, const PoolParams& p, const TensorView& x,
 
 void check_pool(const char* op, const PoolParams& p, const TensorView& x, const char* x_name,
                 const TensorView& y, const char* y_name, bool average) {
-  const std::string name = full_name(p.adaptive ? cat("adaptive_", op).c_str() : op, p.dims);
+  const Name name{op, p.dims, p.adaptive};
   check_params(name, p);
   check_input(name, p.dims, x, x_name);
   if (y.ndim != x.ndim || y.dtype != x.dtype)
@@ -108,22 +113,23 @@ void check_pool(const char* op, const PoolParams& p, const TensorView& x, const 
          name_of(x.dtype), " with ", x.ndim, " dimensions, got ", name_of(y.dtype), " of shape ",
          y.shape_text());
   bool fits = y.shape[0] == x.shape[0] && y.shape[1] == x.shape[1];
-  std::string expected;
+  int64_t out[3] = {};
   for (int i = 0; i < p.dims; ++i) {
     if (p.adaptive) {
       if (y.shape[2 + i] < 1)
         fail(ErrorKind::value, name, ": output_size must be at least 1, got ", y.shape[2 + i]);
-      checked_mul(x.shape[2 + i] + 1, y.shape[2 + i] + 1, name.c_str());
+      checked_mul(x.shape[2 + i] + 1, y.shape[2 + i] + 1, op);
     } else {
-      const int64_t out = output_size(name, p, i, x.shape[2 + i], x);
-      expected += cat(", ", out);
-      fits = fits && y.shape[2 + i] == out;
+      out[i] = output_size(name, p, i, x.shape[2 + i], x);
+      fits = fits && y.shape[2 + i] == out[i];
     }
   }
-  if (!fits)
+  if (!fits) {
+    std::string expected = p.adaptive ? ", ..." : "";
+    for (int i = 0; i < p.dims && !p.adaptive; ++i) expected += cat(", ", out[i]);
     fail(ErrorKind::shape, name, ": ", y_name, " has shape ", y.shape_text(), "; expected (",
-         x.shape[0], ", ", x.shape[1], p.adaptive ? ", ..." : expected, ") for ", x_name,
-         " of shape ", x.shape_text());
+         x.shape[0], ", ", x.shape[1], expected, ") for ", x_name, " of shape ", x.shape_text());
+  }
   if (!p.adaptive && !average) check_windows(name, p, x, y);
 }
 
