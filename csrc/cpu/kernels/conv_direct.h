@@ -381,7 +381,7 @@ static constexpr ConvDirect direct() {
           &copy_band<T>,
           &run_rows<T>,
           &run_plane<T>,
-#ifdef __AVX512F__
+#ifdef __AVX2__
           &run_image_plane<T>,
           &run_spread_plane<T>,
           &run_plane_dots<T>,

@@ -6,27 +6,11 @@
 #include "cpu/kernels/conv_pack.h"
 #include "cpu/kernels/conv_plane_pairs.h"
 #include "cpu/kernels/gemm_tile.h"
+#include "cpu/kernels/lane_mask.h"
 
 namespace fastnn::FASTNN_ISA_NS {
 
-#ifdef __AVX512F__
-
-// Columns [first, first + lanes) of a row of `size` that are in the image, a bit for each.
-template <class T>
-FASTNN_INLINE uint32_t columns_inside(int64_t first, int64_t size) {
-  constexpr int L = kLanes<T>;
-  const int64_t from = first < 0 ? -first : 0, to = size - first;
-  const uint32_t upper = to >= L ? ~0u : to <= 0 ? 0u : (1u << to) - 1;
-  return from >= L ? 0u : upper & (~0u << from);
-}
-
-template <class T>
-FASTNN_INLINE void store_where(T* p, Vec<T> v, uint32_t mask) {
-  if constexpr (sizeof(T) == 4)
-    _mm512_mask_storeu_ps(p, static_cast<__mmask16>(mask), (__m512)v);
-  else
-    _mm512_mask_storeu_pd(p, static_cast<__mmask8>(mask), (__m512d)v);
-}
+#ifdef __AVX2__
 
 // The columns that the taps of a vector of pixels meet come in `kTapLoads` loads. With a step of 2,
 // two neighbouring taps share two vectors: one takes the even, one the odd columns.
@@ -55,23 +39,30 @@ FASTNN_INLINE void tap_columns(Load load, Vec<T> (&v)[K]) {
   }
 }
 
-// Which lanes a vector of columns may load, and how many it has; the same for all rows.
-template <int K, int S>
+// Which lanes a vector of columns may load, and how many it has; the same for all rows. `whole`:
+// all its lanes have a pixel, and all its loads lie in the image.
+template <class T, int K, int S>
 struct PlaneColumns {
-  int64_t first, count;
-  uint32_t pixels;
-  uint32_t inside[kTapLoads<K, S>];
+  int64_t first;
+  bool whole;
+  LaneMask<T> pixels;
+  LaneMask<T> inside[kTapLoads<K, S>];
 };
 
 template <class T, int K, int S>
-FASTNN_INLINE PlaneColumns<K, S> plane_columns(int64_t column, int64_t low, int64_t size,
-                                               int64_t pixels) {
-  PlaneColumns<K, S> c;
+FASTNN_INLINE PlaneColumns<T, K, S> plane_columns(int64_t column, int64_t low, int64_t size,
+                                                  int64_t pixels, bool mask_whole) {
+  PlaneColumns<T, K, S> c;
+  constexpr int L = kLanes<T>;
+  // The last column that the loads of a vector touch, from its first.
+  constexpr int64_t kReach = S == 1 ? L + K - 1 : 2 * L + (K - 1) / 2 * 2;
+  const int64_t x0 = low + column * S;
   c.first = column;
-  c.count = pixels - column;
-  c.pixels = columns_inside<T>(column, pixels);
+  c.whole = x0 >= 0 && x0 + kReach <= size && column + L <= pixels;
+  if (c.whole && !mask_whole) return c;
+  c.pixels = mask_inside<T>(column, pixels);
   FASTNN_UNROLL for (int i = 0; i < kTapLoads<K, S>; ++i) c.inside[i] =
-      columns_inside<T>(low + column * S + column_of_load<T, S>(i), size);
+      mask_inside<T>(x0 + column_of_load<T, S>(i), size);
   return c;
 }
 
@@ -85,8 +76,8 @@ FASTNN_INLINE bool rows_inside(int64_t low, int64_t row, int64_t size) {
 // A vector of columns of R output rows. `Whole`: all its taps are in the image's columns. `Inner`:
 // and in its rows.
 template <class T, int K, int S, int R, bool Whole, bool Inner>
-FASTNN_INLINE void image_rows(const ConvImagePlane& t, int64_t row0, const PlaneColumns<K, S>& at,
-                              const Vec<T> (&w)[K][K]) {
+FASTNN_INLINE void image_rows(const ConvImagePlane& t, int64_t row0,
+                              const PlaneColumns<T, K, S>& at, const Vec<T> (&w)[K][K]) {
   const int64_t y0 = t.low_y + row0 * S;
   const T* src = static_cast<const T*>(t.image) + y0 * t.image_row + t.low_x + at.first * S;
   Vec<T> acc[R] = {};
@@ -97,7 +88,7 @@ FASTNN_INLINE void image_rows(const ConvImagePlane& t, int64_t row0, const Plane
     tap_columns<T, K, S>(
         [&](int i) __attribute__((always_inline)) {
           const T* p = row + column_of_load<T, S>(i);
-          return Whole ? load(p) : load_over(Vec<T>{}, at.inside[i], p);
+          return Whole ? load(p) : load_where(at.inside[i], p);
         },
         v);
     FASTNN_UNROLL for (int x = 0; x < K; ++x) {
@@ -115,30 +106,34 @@ FASTNN_INLINE void image_rows(const ConvImagePlane& t, int64_t row0, const Plane
     if (Whole)
       store(dst + o * t.dst_row, acc[o]);
     else
-      store_where(dst + o * t.dst_row, acc[o], at.pixels);
+      store_where(at.pixels, dst + o * t.dst_row, acc[o]);
   }
+}
+
+template <class T, int K, int S, int R>
+FASTNN_INLINE void edge_rows(const ConvImagePlane& t, int64_t row, const PlaneColumns<T, K, S>& at,
+                             const Vec<T> (&w)[K][K]) {
+  if (at.whole)
+    image_rows<T, K, S, R, true, false>(t, row, at, w);
+  else
+    image_rows<T, K, S, R, false, false>(t, row, at, w);
 }
 
 // A vector of columns of rows [row, stop).
 template <class T, int K, int S>
 FASTNN_INLINE void image_columns(const ConvImagePlane& t, int64_t row, int64_t stop,
-                                 const PlaneColumns<K, S>& at, const Vec<T> (&w)[K][K]) {
-  constexpr int L = kLanes<T>;
-  // The last column that the loads of a vector touch, from its first.
-  constexpr int64_t kReach = S == 1 ? L + K - 1 : 2 * L + (K - 1) / 2 * 2;
-  const int64_t x0 = t.low_x + at.first * S;
-  const bool whole = x0 >= 0 && x0 + kReach <= t.size_x && at.count >= L;
+                                 const PlaneColumns<T, K, S>& at, const Vec<T> (&w)[K][K]) {
   for (; row + 4 <= stop; row += 4) {
     const bool inner = rows_inside<K, S, 4>(t.low_y, row, t.size_y);
-    if (inner && whole)
+    if (inner && at.whole)
       image_rows<T, K, S, 4, true, true>(t, row, at, w);
     else if (inner)
       image_rows<T, K, S, 4, false, true>(t, row, at, w);
     else
-      image_rows<T, K, S, 4, false, false>(t, row, at, w);
+      edge_rows<T, K, S, 4>(t, row, at, w);
   }
-  for (; row + 2 <= stop; row += 2) image_rows<T, K, S, 2, false, false>(t, row, at, w);
-  for (; row < stop; ++row) image_rows<T, K, S, 1, false, false>(t, row, at, w);
+  for (; row + 2 <= stop; row += 2) edge_rows<T, K, S, 2>(t, row, at, w);
+  for (; row < stop; ++row) edge_rows<T, K, S, 1>(t, row, at, w);
 }
 
 // Rows that one vector of columns is done for before the next; wide planes are read in order.
@@ -157,15 +152,17 @@ static void image_plane(const ConvImagePlane& t) {
   for (int64_t row = t.row0; row < t.row1; row += rows) {
     const int64_t stop = t.row1 - row < rows ? t.row1 : row + rows;
     for (int64_t x = 0; x < t.pixels; x += kLanes<T>)
-      image_columns<T, K, S>(t, row, stop, plane_columns<T, K, S>(x, t.low_x, t.size_x, t.pixels),
-                             w);
+      image_columns<T, K, S>(t, row, stop,
+                             plane_columns<T, K, S>(x, t.low_x, t.size_x, t.pixels, false), w);
   }
 }
 
 template <class T>
 static void run_image_plane(const ConvImagePlane& t) {
+#ifdef __AVX512F__
   if constexpr (sizeof(T) == 4)
     if (fits_pairs(t.kernel, t.step, t.low_x, t.size_x, t.pixels)) return image_plane_pairs(t);
+#endif
   if (t.kernel == 3)
     t.step == 1 ? image_plane<T, 3, 1>(t) : image_plane<T, 3, 2>(t);
   else

@@ -6,7 +6,7 @@
 
 namespace fastnn::FASTNN_ISA_NS {
 
-#ifdef __AVX512F__
+#ifdef __AVX2__
 
 // ---- The input's gradient with a step of 2 ----
 
@@ -15,14 +15,14 @@ namespace fastnn::FASTNN_ISA_NS {
 // Rows likewise: rows 2 Y and 2 Y + 1 together need dy's rows Y, Y - 1, ...
 template <class T, int K>
 FASTNN_INLINE void spread_rows(const ConvImagePlane& t, int64_t below, int64_t column,
-                               const uint32_t* inside, const Vec<T> (&w)[K][K]) {
+                               const LaneMask<T>* inside, const Vec<T> (&w)[K][K]) {
   Vec<T> sum[2][2] = {};  // by parity of the row, and of the column
   FASTNN_UNROLL for (int k = 0; k < K; k += 2) {
     const int64_t row = below - k / 2;
     if (row < 0 || row >= t.size_y) continue;
     const T* src = static_cast<const T*>(t.image) + row * t.image_row + column;
     FASTNN_UNROLL for (int q = 0; q < (K + 1) / 2; ++q) {
-      const Vec<T> v = load_over(Vec<T>{}, inside[q], src - q);
+      const Vec<T> v = load_where(inside[q], src - q);
       FASTNN_UNROLL for (int p = 0; p < 4; ++p) {
         if (k + p / 2 < K && 2 * q + p % 2 < K)
           sum[p / 2][p % 2] = fma(w[k + p / 2][2 * q + p % 2], v, sum[p / 2][p % 2]);
@@ -36,8 +36,7 @@ FASTNN_INLINE void spread_rows(const ConvImagePlane& t, int64_t below, int64_t c
     high[i] = low[i] + L / 2;
   }
   const int64_t x = 2 * column - t.low_x;
-  const uint32_t first = columns_inside<T>(x, t.pixels),
-                 second = columns_inside<T>(x + L, t.pixels);
+  const LaneMask<T> first = mask_inside<T>(x, t.pixels), second = mask_inside<T>(x + L, t.pixels);
   FASTNN_UNROLL for (int p = 0; p < 2; ++p) {
     const int64_t y = 2 * below + p - t.low_y;
     if (y < t.row0 || y >= t.row1) continue;
@@ -52,8 +51,8 @@ FASTNN_INLINE void spread_rows(const ConvImagePlane& t, int64_t below, int64_t c
       odd = rectified(t.rectifier, odd);
     }
     T* dst = static_cast<T*>(t.dst) + y * t.dst_row;
-    store_where(dst + x, __builtin_shuffle(even, odd, low), first);
-    if (second) store_where(dst + x + L, __builtin_shuffle(even, odd, high), second);
+    store_where(first, dst + x, __builtin_shuffle(even, odd, low));
+    if (second) store_where(second, dst + x + L, __builtin_shuffle(even, odd, high));
   }
 }
 
@@ -68,9 +67,9 @@ static void spread_plane(const ConvImagePlane& t) {
   for (int64_t below = (t.row0 + t.low_y) >> 1; below <= last; below += rows) {
     const int64_t stop = last - below < rows ? last + 1 : below + rows;
     for (int64_t column = t.low_x >> 1; 2 * column - t.low_x < t.pixels; column += kLanes<T>) {
-      uint32_t inside[(K + 1) / 2];
+      LaneMask<T> inside[(K + 1) / 2];
       FASTNN_UNROLL for (int q = 0; q < (K + 1) / 2; ++q) inside[q] =
-          columns_inside<T>(column - q, t.size_x);
+          mask_inside<T>(column - q, t.size_x);
       for (int64_t b = below; b < stop; ++b) spread_rows<T, K>(t, b, column, inside, w);
     }
   }
@@ -88,18 +87,18 @@ static void run_spread_plane(const ConvImagePlane& t) {
 // rows are in the image.
 template <class T, int K, int S, int R, bool Inner>
 FASTNN_INLINE void add_dots(const ConvPlaneDots& t, const T* image, const T* dy, int64_t row,
-                            const PlaneColumns<K, S>& at, Vec<T> (&acc)[K][K]) {
+                            const PlaneColumns<T, K, S>& at, Vec<T> (&acc)[K][K]) {
   const int64_t y0 = t.low_y + row * S;
   Vec<T> d[R];
   FASTNN_UNROLL for (int o = 0; o < R; ++o) d[o] =
-      load_over(Vec<T>{}, at.pixels, dy + (row + o) * t.dy_row + at.first);
+      load_where(at.pixels, dy + (row + o) * t.dy_row + at.first);
   const T* src = image + y0 * t.image_row + t.low_x + at.first * S;
   FASTNN_UNROLL for (int r = 0; r < (R - 1) * S + K; ++r) {
     if (!Inner && (y0 + r < 0 || y0 + r >= t.size_y)) continue;
     Vec<T> v[K];
     tap_columns<T, K, S>(
         [&](int i) __attribute__((always_inline)) {
-          return load_over(Vec<T>{}, at.inside[i], src + r * t.image_row + column_of_load<T, S>(i));
+          return load_where(at.inside[i], src + r * t.image_row + column_of_load<T, S>(i));
         },
         v);
     FASTNN_UNROLL for (int o = 0; o < R; ++o) {
@@ -113,14 +112,16 @@ FASTNN_INLINE void add_dots(const ConvPlaneDots& t, const T* image, const T* dy,
 template <class T, int K, int S>
 FASTNN_INLINE void add_plane_dots(const ConvPlaneDots& t, const T* image, const T* dy,
                                   Vec<T> (&acc)[K][K]) {
+#ifdef __AVX512F__
   if constexpr (K == 3 && S == 1 && sizeof(T) == 4)
     if (fits_pairs(K, S, t.low_x, t.size_x, t.pixels)) return add_pair_dots(t, image, dy, acc);
-  constexpr int R = K == 3 ? 4 : 2;
+#endif
+  constexpr int R = K == 3 && (S == 1 || sizeof(Vec<T>) == 64) ? 4 : 2;
   constexpr int64_t kRows = 32;  // that one vector of columns is done for before the next
   for (int64_t first = 0; first < t.rows; first += kRows) {
     const int64_t stop = t.rows - first < kRows ? t.rows : first + kRows;
     for (int64_t x = 0; x < t.pixels; x += kLanes<T>) {
-      const auto at = plane_columns<T, K, S>(x, t.low_x, t.size_x, t.pixels);
+      const auto at = plane_columns<T, K, S>(x, t.low_x, t.size_x, t.pixels, true);
       int64_t row = first;
       while (row < stop)
         if (row + R <= stop && rows_inside<K, S, R>(t.low_y, row, t.size_y)) {

@@ -6,19 +6,11 @@
 #include "cpu/kernels/conv_direct_table.h"
 #include "cpu/kernels/conv_pack.h"
 #include "cpu/kernels/gemm_tile.h"
+#include "cpu/kernels/lane_mask.h"
 
 namespace fastnn::FASTNN_ISA_NS {
 
 #ifdef __AVX512F__
-
-// acc + a b in the lanes of the mask.
-FASTNN_INLINE vf fma_where(uint32_t mask, vf a, vf b, vf acc) {
-  return (vf)_mm512_mask3_fmadd_ps((__m512)a, (__m512)b, (__m512)acc, static_cast<__mmask16>(mask));
-}
-FASTNN_INLINE vd fma_where(uint32_t mask, vd a, vd b, vd acc) {
-  return (vd)_mm512_mask3_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)acc,
-                                   static_cast<__mmask8>(mask));
-}
 
 // Rows y and y + 1; lanes of rows outside of [0, size) are 0.
 struct PairOfRows {
@@ -96,7 +88,7 @@ FASTNN_INLINE void add_pair_dots(const ConvPlaneDots& t, const float* image, con
               const vf d = gradient(y);
               const uint32_t there = gradient.lanes(y);
               FASTNN_UNROLL for (int k = 0; k < 3; ++k) FASTNN_UNROLL for (int x = 0; x < 3; ++x)
-                  acc[k][x] = fma_where(there, tap[k][x], d, acc[k][x]);
+                  acc[k][x] = fma_where<float>({there}, tap[k][x], d, acc[k][x]);
             });
 }
 
