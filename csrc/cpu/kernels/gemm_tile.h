@@ -104,7 +104,7 @@ FASTNN_INLINE void add_products(const T* a, const T* b, Vec<T> (&acc)[R][NV]) {
   FASTNN_UNROLL for (int j = 0; j < NV; ++j) bv[j] = load(b + j * kLanes<T>);
   FASTNN_UNROLL for (int r = 0; r < R; ++r) {
     const Vec<T> x = splat(a[r]);
-    FASTNN_UNROLL for (int j = 0; j < NV; ++j) acc[r][j] = fma(x, bv[j], acc[r][j]);
+    FASTNN_UNROLL for (int j = 0; j < NV; ++j) add_product(acc[r][j], x, bv[j]);
   }
 }
 
@@ -167,7 +167,7 @@ static void direct_tile(const GemmTile& t) {
     if (NV > 1) __builtin_prefetch(b + ahead + L);
     FASTNN_UNROLL for (int r = 0; r < R; ++r) {
       const Vec<T> x = splat(a[r / 3][r % 3 * row]);
-      FASTNN_UNROLL for (int j = 0; j < NV; ++j) acc[r][j] = fma(x, bv[j], acc[r][j]);
+      FASTNN_UNROLL for (int j = 0; j < NV; ++j) add_product(acc[r][j], x, bv[j]);
     }
     FASTNN_UNROLL for (int g = 0; g < G; ++g) a[g] += step;
     b += t.b_k;
