@@ -7,7 +7,7 @@ namespace fastnn {
 
 namespace {
 
-constexpr int64_t kTaskWork = 200000;      // multiply-adds
+constexpr int64_t kTaskWork = 50000;       // multiply-adds
 constexpr int64_t kPixelsTogether = 2048;  // of small planes that one vector of sums takes
 
 // A kernel that has its own code, on both axes alike, on images whose columns are adjacent.
@@ -30,9 +30,14 @@ void for_plane_rows(const Correlation& c, Run run) {
   const int64_t parts = (c.axis[1].out + rows - 1) / rows;
   const int64_t per_task = std::max<int64_t>(1, kTaskWork / (row_work * rows));
   parallel_blocks(c.batch * c.groups * parts, per_task, [&](int64_t begin, int64_t end, int) {
+    int64_t part = begin % parts, group = begin / parts % c.groups, n = begin / parts / c.groups;
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t plane = i / parts, row0 = i % parts * rows;
-      run(plane / c.groups, plane % c.groups, row0, std::min(row0 + rows, c.axis[1].out));
+      run(n, group, part * rows, std::min((part + 1) * rows, c.axis[1].out));
+      if (++part < parts) continue;
+      part = 0;
+      if (++group < c.groups) continue;
+      group = 0;
+      ++n;
     }
   });
 }
@@ -44,52 +49,34 @@ const void* bias_of(const Correlation& c, int64_t g) {
   return c.bias ? static_cast<const char*>(c.bias.data) + g * c.bias.stride[0] * c.elem() : nullptr;
 }
 
-// All of a plane's description but the weight and where its taps begin.
-ConvImagePlane plane_rows(const Correlation& c, int64_t n, int64_t g, int64_t row0, int64_t row1) {
+// What all planes have in common: all but data, weight, rows and where the taps begin.
+ConvImagePlane any_plane(const Correlation& c) {
   ConvImagePlane t;
   t.kernel = static_cast<int>(c.axis[1].taps);
   t.step = static_cast<int>(c.axis[1].step);
-  t.image = plane_of(c.image, n, g, c.elem());
   t.image_row = c.image.axis[1];
   t.size_y = c.axis[1].size;
   t.size_x = c.axis[2].size;
-  t.dst = plane_of(c.result, n, g, c.elem());
   t.dst_row = c.result.axis[1];
-  t.row0 = row0;
-  t.row1 = row1;
   t.pixels = c.axis[2].out;
-  t.bias = bias_of(c, g);
   t.rectifier = rectifier_of(c.activation);
   return t;
 }
 
-void run_plane(const Correlation& c, const Bands& bands, int64_t n, int64_t g, int64_t row0,
-               int64_t row1) {
-  ConvImagePlane t = plane_rows(c, n, g, row0, row1);
-  // In the order of the image's rows and columns, which taps with a negative step run against.
-  const char* weight = c.weight.data + g * c.weight.group * c.elem();
-  int64_t step[3];
-  for (int a = 1; a < 3; ++a) {
-    const bool against = c.axis[a].tap_step < 0;
-    step[a] = against ? -c.weight.axis[a] : c.weight.axis[a];
-    if (against) weight += (t.kernel - 1) * c.weight.axis[a] * c.elem();
-  }
-  t.weight = weight;
-  t.weight_y = step[1];
-  t.weight_x = step[2];
-  t.low_y = bands.low_y;
-  t.low_x = bands.low_x;
-  conv_direct_kernels(c.dtype).image_plane(t);
-}
-
-void run_spread(const Correlation& c, int64_t n, int64_t g, int64_t row0, int64_t row1) {
-  ConvImagePlane t = plane_rows(c, n, g, row0, row1);
-  t.weight = c.weight.data + g * c.weight.group * c.elem();
-  t.weight_y = c.weight.axis[1];
-  t.weight_x = c.weight.axis[2];
-  t.low_y = c.axis[1].origin;
-  t.low_x = c.axis[2].origin;
-  conv_direct_kernels(c.dtype).spread_plane(t);
+// Calls kernel(t) for all rows of all planes; `weight`: a group's first tap.
+void run_planes(const Correlation& c, const ConvImagePlane& like, const char* weight,
+                void (*kernel)(const ConvImagePlane&)) {
+  const int64_t weight_group = c.weight.group * c.elem();
+  for_plane_rows(c, [&](int64_t n, int64_t g, int64_t row0, int64_t row1) {
+    ConvImagePlane t = like;
+    t.image = plane_of(c.image, n, g, c.elem());
+    t.dst = plane_of(c.result, n, g, c.elem());
+    t.row0 = row0;
+    t.row1 = row1;
+    t.bias = bias_of(c, g);
+    t.weight = weight + g * weight_group;
+    kernel(t);
+  });
 }
 
 // All images of one channel, one after the other. Vectors add up a plane, or several small ones;
@@ -136,9 +123,20 @@ size_t correlate_planes_workspace(const Correlation&) { return 0; }
 
 void correlate_planes(const Correlation& c, void*) {
   const Bands bands(c, 0);
-  for_plane_rows(c, [&](int64_t n, int64_t g, int64_t row0, int64_t row1) {
-    run_plane(c, bands, n, g, row0, row1);
-  });
+  ConvImagePlane t = any_plane(c);
+  // In the order of the image's rows and columns, which taps with a negative step run against.
+  const char* weight = c.weight.data;
+  int64_t step[3];
+  for (int a = 1; a < 3; ++a) {
+    const bool against = c.axis[a].tap_step < 0;
+    step[a] = against ? -c.weight.axis[a] : c.weight.axis[a];
+    if (against) weight += (t.kernel - 1) * c.weight.axis[a] * c.elem();
+  }
+  t.weight_y = step[1];
+  t.weight_x = step[2];
+  t.low_y = bands.low_y;
+  t.low_x = bands.low_x;
+  run_planes(c, t, weight, conv_direct_kernels(c.dtype).image_plane);
 }
 
 bool prefers_spread_planes(const Correlation& whole) {
@@ -147,9 +145,12 @@ bool prefers_spread_planes(const Correlation& whole) {
 }
 
 void correlate_spread_planes(const Correlation& whole) {
-  for_plane_rows(whole, [&](int64_t n, int64_t g, int64_t row0, int64_t row1) {
-    run_spread(whole, n, g, row0, row1);
-  });
+  ConvImagePlane t = any_plane(whole);
+  t.weight_y = whole.weight.axis[1];
+  t.weight_x = whole.weight.axis[2];
+  t.low_y = whole.axis[1].origin;
+  t.low_x = whole.axis[2].origin;
+  run_planes(whole, t, whole.weight.data, conv_direct_kernels(whole.dtype).spread_plane);
 }
 
 bool weight_prefers_planes(const Correlation& c) {

@@ -41,6 +41,13 @@ CONV2D = [
     conv_case("groups", (2, 6, 7, 9), (9, 2, 3, 3), groups=3, padding=1, full=True),
     conv_case("depthwise", (2, 13, 9, 10), (13, 1, 3, 3), groups=13, padding=1),
     conv_case("depthwise-stride2", (2, 8, 9, 10), (8, 1, 5, 5), groups=8, padding=2, stride=2),
+    conv_case(
+        "depthwise-stride2-small", (3, 9, 14, 14), (9, 1, 3, 3), groups=9, padding=1, stride=2
+    ),
+    conv_case("depthwise-stride2-16", (2, 9, 5, 16), (9, 1, 3, 3), groups=9, padding=1, stride=2),
+    conv_case(
+        "depthwise-stride2-15", (2, 8, 8, 15), (8, 1, 3, 3), False, groups=8, padding=1, stride=2
+    ),
     conv_case("depthwise-multiplier", (2, 5, 7, 8), (10, 1, 3, 3), groups=5),
     conv_case("threads", (3, 24, 30, 29), (40, 24, 3, 3), padding=1),
     conv_case("threads-5x5-stride2", (4, 12, 31, 33), (24, 12, 5, 5), padding=2, stride=2),

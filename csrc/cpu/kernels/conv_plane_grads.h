@@ -113,7 +113,7 @@ template <class T, int K, int S>
 FASTNN_INLINE void add_plane_dots(const ConvPlaneDots& t, const T* image, const T* dy,
                                   Vec<T> (&acc)[K][K]) {
 #ifdef __AVX512F__
-  if constexpr (K == 3 && S == 1 && sizeof(T) == 4)
+  if constexpr (K == 3 && sizeof(T) == 4)
     if (fits_pairs(K, S, t.low_x, t.size_x, t.pixels)) return add_pair_dots(t, image, dy, acc);
 #endif
   constexpr int R = K == 3 && (S == 1 || sizeof(Vec<T>) == 64) ? 4 : 2;
