@@ -41,6 +41,14 @@ CHAINS = {
     "channels, prepared weights": (inverted_residual(2, 5, 100, 500), (2, 100, 9, 7)),
     "channels, a last task of few": (inverted_residual(1, 3, 100, 484), (3, 100, 7, 7)),
     "channels, wide": (inverted_residual(2, 3, 24, 144), (1, 24, 27, 29)),
+    "channels, a batch, odd strides": (
+        [conv(64, 256), nn.ReLU(), nn.Conv2d(256, 256, (3, 2), (3, 2), (1, 0), groups=256), nn.ReLU6()],
+        (3, 64, 17, 13),
+    ),
+    "channels, dilation": (
+        [conv(48, 200), nn.Conv2d(200, 200, 3, 1, 2, dilation=2, groups=200), nn.SiLU(), conv(200, 24)],
+        (2, 48, 15, 14),
+    ),
     "channels, no bias, as written": (
         [conv(96, 224, bias=False), nn.SiLU(), conv(224, 224, 3, groups=224, bias=False), nn.ReLU()],
         (1, 96, 14, 13),
@@ -117,6 +125,48 @@ def test_changes_are_seen_by_a_pair():
     after = model(x).numpy()
     assert (after != before).any()
     np.testing.assert_allclose(after, one_by_one(model, x).numpy(), 1e-4, 1e-5)
+
+
+def check_pair(model, x):
+    np.testing.assert_allclose(model(x).numpy(), one_by_one(model, x).numpy(), 1e-4, 1e-5)
+
+
+@pytest.mark.parametrize("layer", [0, 3])
+def test_every_change_is_seen_by_a_pair(layer):
+    model, x = fused("channels, prepared weights")
+    model(x)  # keeps the weight laid out
+    inner = model[layer].layer
+    seen = [model(x).numpy()]
+    for change in (
+        lambda: inner.weight.mul_(2),
+        lambda: inner.bias.add_(0.5),
+        lambda: setattr(inner, "weight", nn.Parameter(inner.weight * 1.5, requires_grad=False)),
+        lambda: inner.weight.zero_(),
+    ):
+        change()
+        check_pair(model, x)
+        seen.append(model(x).numpy())
+        assert (seen[-1] != seen[-2]).any()
+
+
+@pytest.mark.parametrize("layer", [0, 3])
+def test_an_array_that_somebody_holds_is_read_by_a_pair(layer):
+    model, x = fused("channels, prepared weights")
+    model(x)
+    inner = model[layer].layer
+    array = inner.weight.numpy().copy()
+    inner.weight = nn.Parameter(fastnn.from_numpy(array), requires_grad=False)
+    before = model(x).numpy()
+    for _ in range(2):
+        check_pair(model, x)
+        array += 1
+    assert (model(x).numpy() != before).any()
+
+
+def test_images_of_a_pair_may_change():
+    model, _ = fused("channels, prepared weights")
+    for batch, size in ((1, 7), (2, 30), (1, 9), (3, 1), (1, 7)):
+        check_pair(model, fastnn.randn(batch, 100, size, size + 1))
 
 
 def test_changes_are_seen():
