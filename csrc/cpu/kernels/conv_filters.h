@@ -185,27 +185,40 @@ static void copy_planes(const ConvPlanes& p) {
 
 // ---- Results ----
 
+// Up to a vector of neighbouring pixels of the filters from `sum` on.
+template <class T>
+FASTNN_INLINE void turn_pixels(const ConvFilterOut& f, const T* sum, int pixels, T* to, int n) {
+  constexpr int L = kLanes<T>;
+  Vec<T> v[L];
+#pragma GCC unroll 16
+  for (int i = 0; i < L; ++i) v[i] = i < pixels ? load(sum + i * f.panel) : Vec<T>{};
+  transpose<T>(v);
+#pragma GCC unroll 16
+  for (int i = 0; i < L; ++i) {
+    if (i >= n) continue;
+    if (f.out_pixel == 2)  // a part of the gradient of a convolution with stride 2
+      store_every_other<T>(to + i * f.out_filter, v[i], pixels);
+    else if (pixels == L)
+      store(to + i * f.out_filter, v[i]);
+    else
+      store_n(to + i * f.out_filter, v[i], pixels);
+  }
+}
+
+// A cache line of pixels is written at once: filters may lie so far apart that their lines evict
+// each other.
+constexpr int kPixelsOfLine = 16;
+
 template <class T>
 static void finish_pixels(const ConvFilterOut& f, T* sum, int pixels, void* out) {
   constexpr int L = kLanes<T>;
   if (f.dtype == DType::f32 && (f.out_pixel == 1 || f.out_pixel == 2)) {
     for (int o = 0; o < f.filters; o += L) {
-      Vec<T> v[L];
-#pragma GCC unroll 16
-      for (int i = 0; i < L; ++i) v[i] = i < pixels ? load(sum + i * f.panel + o) : Vec<T>{};
-      transpose<T>(v);
       T* to = static_cast<T*>(out) + o * f.out_filter;
       const int n = f.filters - o < L ? f.filters - o : L;
-#pragma GCC unroll 16
-      for (int i = 0; i < L; ++i) {
-        if (i >= n) continue;
-        if (f.out_pixel == 2)  // a part of the gradient of a convolution with stride 2
-          store_every_other<T>(to + i * f.out_filter, v[i], pixels);
-        else if (pixels == L)
-          store(to + i * f.out_filter, v[i]);
-        else
-          store_n(to + i * f.out_filter, v[i], pixels);
-      }
+      for (int p = 0; p < pixels; p += L)
+        turn_pixels(f, sum + p * f.panel + o, pixels - p < L ? pixels - p : L, to + p * f.out_pixel,
+                    n);
     }
     return;
   }
@@ -228,9 +241,10 @@ static void finish_filters(const ConvFilterOut& f) {
   constexpr int L = kLanes<T>;
   T* sum = static_cast<T*>(f.sum);
   char* out = static_cast<char*>(f.out);
-  const int64_t step = L * f.out_pixel * (f.dtype == DType::f32 ? 4 : 2);
-  for (int64_t p = 0; p < f.pixels; p += L, sum += L * f.panel, out += step) {
-    const int pixels = f.pixels - p < L ? static_cast<int>(f.pixels - p) : L;
+  const int64_t step = kPixelsOfLine * f.out_pixel * (f.dtype == DType::f32 ? 4 : 2);
+  for (int64_t p = 0; p < f.pixels; p += kPixelsOfLine, out += step) {
+    const int pixels =
+        f.pixels - p < kPixelsOfLine ? static_cast<int>(f.pixels - p) : kPixelsOfLine;
     for (int i = 0; i < pixels; ++i) {
       T* row = sum + i * f.panel;
       if (f.bias)
@@ -239,6 +253,7 @@ static void finish_filters(const ConvFilterOut& f) {
       activate<T>(f.activation, row, static_cast<int>(f.panel));
     }
     finish_pixels<T>(f, sum, pixels, out);
+    sum += kPixelsOfLine * f.panel;
   }
 }
 
