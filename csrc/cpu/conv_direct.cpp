@@ -37,6 +37,7 @@ struct RowPlan {
       rows = std::clamp<int64_t>(8 * kTaskWork / work, std::min<int64_t>(8, rows), rows);
     rows = std::min(rows, rows_for_threads(work * c.axis[1].out));
     row_bands = (c.axis[1].out + rows - 1) / rows;
+    if (row_bands > 1) even_out();
     per_task = std::max<int64_t>(1, kTaskWork / (work * rows));
     straight = c.elem() == elem && (c.result.axis[2] == 1 || c.axis[2].out == 1) &&
                (c.activation == Activation::none || rectifies(c.activation));
@@ -59,6 +60,14 @@ struct RowPlan {
     const int64_t most = std::max<int64_t>(1, image_work / (2 * kTaskWork) + 1);
     const int64_t wanted = std::min(most, (max_workers() + images - 1) / images);
     return (c.axis[1].out + wanted - 1) / wanted;
+  }
+  // Bands as alike as they can be; of few images as many for each thread.
+  void even_out() {
+    const int64_t workers = max_workers();
+    if (c.batch * c.groups < workers && row_bands * workers < c.axis[1].out)
+      row_bands = (row_bands + workers - 1) / workers * workers;
+    rows = (c.axis[1].out + row_bands - 1) / row_bands;
+    row_bands = (c.axis[1].out + rows - 1) / rows;
   }
   int64_t filters(int64_t block) const {
     return (block + 1) * c.out / filter_blocks - first(block);
