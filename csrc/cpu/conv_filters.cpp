@@ -101,13 +101,16 @@ struct FilterPlan {
     cut_pixels(best_limit);
     panel_groups = best_groups;
   }
-  // What is read; more for a cut that is short of tasks, or of room in the cache.
+  // What is read; more for a cut that is short of tasks, that leaves threads idle, or that is short
+  // of room in the cache.
   double cost(int64_t wanted) const {
     const auto over = [](int64_t much, int64_t enough) {
       const double ratio = static_cast<double>(much) / static_cast<double>(enough);
       return ratio > 1 ? ratio * ratio : 1;
     };
-    return traffic() * over(wanted, tasks()) * over(task_bytes(), cache_sizes().l2 / 10 * 7);
+    const int64_t workers = wanted > 1 ? max_workers() : 1;
+    return traffic() * over(wanted, tasks()) * over(round_up(tasks(), workers), tasks()) *
+           over(task_bytes(), cache_sizes().l2 / 10 * 7);
   }
   double traffic() const {
     const double pixels = static_cast<double>(c.batch * bands * plane_rows(rows) * width);
