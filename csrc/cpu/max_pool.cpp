@@ -1,42 +1,14 @@
 // Maximum pooling: validation, choice of loop, threads.
-#include "cpu/kernels/max_pool.h"
+#include "cpu/ref/max_pool.h"
 
 #include <cmath>
 #include <limits>
 
-#include "cpu/pool_geometry.h"
-#include "cpu/ref/max_pool.h"
+#include "cpu/max_pool_plan.h"
 
 namespace fastnn {
 
 namespace {
-
-constexpr int64_t kLargestPlace = 256;  // places in a window that uint8 can tell apart
-
-// ---- How one call runs -----------------------------------------------------------------------
-
-struct Plan {
-  PoolGeometry geometry;
-  bool pixels;   // channels-last kernels
-  bool windows;  // kernels with places in uint8; otherwise window by window, with positions in the
-                 // plane
-};
-
-Plan make_plan(const PoolParams& p, const Image& in, const Image& out, bool direct) {
-  const PoolGeometry g(p, in, out);
-  const bool small = g.volume() <= kLargestPlace;
-  const bool narrow = in.w == 1 && in.h == 1;  // both layouts at once
-  const bool pixels = small && direct && in.c > 1 && (in.stride_w != 1 || narrow);
-  return {g, pixels, pixels || (small && !g.adaptive && !g.one_window())};
-}
-
-template <class T>
-const MaxPoolTable<T>& kernels() {
-  if constexpr (sizeof(T) == 4)
-    return active_max_pool_kernels().f32;
-  else
-    return active_max_pool_kernels().f64;
-}
 
 // ---- Positions in the plane from places in the window ----------------------------------------
 
@@ -73,7 +45,7 @@ void write_positions(const PoolGeometry& g, const Image& x, const Image& index, 
 
 template <class T>
 struct Forward {
-  Plan plan;
+  MaxPoolPlan plan;
   Image x, y;
   const Image* index;
 
@@ -128,10 +100,10 @@ struct Forward {
     h.out = y.planes() * y.h;
     const int64_t task = std::max<int64_t>(1, kTaskElements / 4 / std::max<int64_t>(1, x.w));
     parallel_blocks(h.out, task, [&](int64_t first, int64_t last, int) {
-      kernels<T>().rows({reinterpret_cast<const T*>(x.data), 0, x.w, g.axis[0], h, g.axis[2], first,
-                         last, reinterpret_cast<T*>(y.data),
-                         index ? reinterpret_cast<uint8_t*>(index->data) : nullptr, 0, y.w, 0,
-                         y.w});
+      max_pool_kernels_of<T>().rows({reinterpret_cast<const T*>(x.data), 0, x.w, g.axis[0], h,
+                                     g.axis[2], first, last, reinterpret_cast<T*>(y.data),
+                                     index ? reinterpret_cast<uint8_t*>(index->data) : nullptr, 0,
+                                     y.w, 0, y.w});
     });
   }
 
@@ -140,27 +112,27 @@ struct Forward {
     if (joins()) return run_joined();
     const bool whole = !x_direct() || !y_direct() || (index && !index_direct());
     const int64_t rows = y.d * y.h, window_rows = g.axis[0].kernel * g.axis[1].kernel;
-    for_row_blocks(y.planes(), rows, y.w + x.w * std::min<int64_t>(window_rows, x.d * x.h), whole,
-                   [&](int64_t plane, int64_t first, int64_t last, int worker) {
-                     char* mine = scratch + static_cast<size_t>(worker) * worker_bytes();
-                     const Plane<const T> in = input_plane<T>(x, plane, reinterpret_cast<T*>(mine));
-                     const Plane<T> out =
-                         output_plane<T>(y, plane, reinterpret_cast<T*>(mine + x_bytes()));
-                     Plane<uint8_t> place{nullptr, 0, 0};
-                     if (index)
-                       place = output_plane(
-                           *index, plane, reinterpret_cast<uint8_t*>(mine + x_bytes() + y_bytes()));
-                     kernels<T>().rows({in.data, in.stride_d, in.stride_h, g.axis[0], g.axis[1],
-                                        g.axis[2], first, last, out.data, place.data, out.stride_d,
-                                        out.stride_h, place.stride_d, place.stride_h});
-                     if (!y_direct()) unpack_rows(out.data, y, plane, first, last);
-                     if (positions())
-                       for (int64_t r = first; r < last; ++r)
-                         write_positions(g, x, *index, plane, r / y.h, r % y.h,
-                                         place.row(r / y.h, r % y.h), 1, offsets);
-                     else if (index && !index_direct())
-                       unpack_rows(place.data, *index, plane, first, last);
-                   });
+    for_row_blocks(
+        y.planes(), rows, y.w + x.w * std::min<int64_t>(window_rows, x.d * x.h), whole,
+        [&](int64_t plane, int64_t first, int64_t last, int worker) {
+          char* mine = scratch + static_cast<size_t>(worker) * worker_bytes();
+          const Plane<const T> in = input_plane<T>(x, plane, reinterpret_cast<T*>(mine));
+          const Plane<T> out = output_plane<T>(y, plane, reinterpret_cast<T*>(mine + x_bytes()));
+          Plane<uint8_t> place{nullptr, 0, 0};
+          if (index)
+            place = output_plane(*index, plane,
+                                 reinterpret_cast<uint8_t*>(mine + x_bytes() + y_bytes()));
+          max_pool_kernels_of<T>().rows({in.data, in.stride_d, in.stride_h, g.axis[0], g.axis[1],
+                                         g.axis[2], first, last, out.data, place.data, out.stride_d,
+                                         out.stride_h, place.stride_d, place.stride_h});
+          if (!y_direct()) unpack_rows(out.data, y, plane, first, last);
+          if (positions())
+            for (int64_t r = first; r < last; ++r)
+              write_positions(g, x, *index, plane, r / y.h, r % y.h, place.row(r / y.h, r % y.h), 1,
+                              offsets);
+          else if (index && !index_direct())
+            unpack_rows(place.data, *index, plane, first, last);
+        });
   }
 
   void run_pixels(const int64_t* offsets, char* scratch) const {
@@ -195,7 +167,7 @@ struct Forward {
                         od * index->stride_d + oh * index->stride_h;
               a.index_w = index->stride_w;
             }
-            kernels<T>().pixels(a);
+            max_pool_kernels_of<T>().pixels(a);
             if (positions())
               for (int64_t c = 0; c < y.c; ++c)
                 write_positions(g, x, *index, n * y.c + c, od, oh, place + c, y.c, offsets);
@@ -249,7 +221,8 @@ struct Forward {
         }
         for (int64_t k = 0; k < count; k += kLong) {
           int64_t place;
-          const T value = kernels<T>().span(row + k, std::min(kLong, count - k), &place);
+          const T value =
+              max_pool_kernels_of<T>().span(row + k, std::min(kLong, count - k), &place);
           see(value, base + k + place);
         }
       }
@@ -257,173 +230,11 @@ struct Forward {
   }
 };
 
-// ---- Backward --------------------------------------------------------------------------------
-
-template <class T>
-struct Backward {
-  Plan plan;
-  Image dy, index, dx;
-
-  bool dy_direct() const { return dy.rows_direct<T>(); }
-  bool dx_direct() const { return dx.rows_direct<T>(); }
-  bool index_direct() const { return index.rows_direct<uint8_t>(); }
-  size_t dy_bytes() const { return dy_direct() ? 0 : aligned_bytes<T>(dy.plane_size()); }
-  size_t index_bytes() const {
-    return index_direct() ? 0 : aligned_bytes<uint8_t>(dy.plane_size());
-  }
-  size_t dx_bytes() const { return dx_direct() ? 0 : aligned_bytes<T>(dx.plane_size()); }
-  // Places are positions where one window is all of the plane.
-  bool positions() const { return index.dtype != DType::u8 || plan.geometry.one_window(); }
-  size_t worker_bytes() const {
-    if (plan.pixels && !positions()) return 0;
-    if (positions()) return aligned_bytes<T>(dx.plane_size());
-    return dy_bytes() + index_bytes() + dx_bytes();
-  }
-  size_t workspace() const {
-    return table_bytes(plan.geometry, plan.pixels, true) +
-           worker_bytes() * static_cast<size_t>(max_workers());
-  }
-
-  void run(void* memory) {
-    char* scratch = make_tables(plan.geometry, plan.pixels, true, true, memory);
-    if (positions())
-      run_positions(scratch);
-    else if (plan.pixels)
-      run_pixels();
-    else
-      run_rows(scratch);
-  }
-
-  void run_rows(char* scratch) const {
-    const PoolGeometry& g = plan.geometry;
-    const bool whole = !dy_direct() || !dx_direct() || !index_direct();
-    for_row_blocks(
-        dx.planes(), dx.d * dx.h, 2 * dx.w, whole,
-        [&](int64_t plane, int64_t first, int64_t last, int worker) {
-          char* mine = scratch + static_cast<size_t>(worker) * worker_bytes();
-          const Plane<const T> from = input_plane<T>(dy, plane, reinterpret_cast<T*>(mine));
-          const auto place =
-              input_plane<uint8_t>(index, plane, reinterpret_cast<uint8_t*>(mine + dy_bytes()));
-          const Plane<T> to =
-              output_plane<T>(dx, plane, reinterpret_cast<T*>(mine + dy_bytes() + index_bytes()));
-          kernels<T>().rows_backward({from.data, place.data, from.stride_d, from.stride_h,
-                                      place.stride_d, place.stride_h, g.axis[0], g.axis[1],
-                                      g.axis[2], first, last, to.data, to.stride_d, to.stride_h});
-          if (!dx_direct()) unpack_rows(to.data, dx, plane, first, last);
-        });
-  }
-
-  void run_pixels() const {
-    const PoolGeometry& g = plan.geometry;
-    for_row_blocks(dx.n, dx.d * dx.h, 2 * dx.w * dx.c, false,
-                   [&](int64_t n, int64_t first, int64_t last, int) {
-                     for (int64_t r = first; r < last; ++r) {
-                       const int64_t id = r / dx.h, ih = r % dx.h;
-                       kernels<T>().pixels_backward(
-                           {reinterpret_cast<const T*>(dy.data) + n * dy.stride_n,
-                            reinterpret_cast<const uint8_t*>(index.data) + n * index.stride_n,
-                            dy.stride_d, dy.stride_h, dy.stride_w, index.stride_d, index.stride_h,
-                            index.stride_w, g.axis[0], g.axis[1], g.axis[2], id, ih, dx.c,
-                            reinterpret_cast<T*>(dx.data) + n * dx.stride_n + id * dx.stride_d +
-                                ih * dx.stride_h,
-                            dx.stride_w});
-                     }
-                   });
-  }
-
-  template <class I>
-  void add_at_positions(int64_t plane, T* sums) const {
-    std::fill(sums, sums + dx.plane_size(), T{0});
-    const I* at = reinterpret_cast<const I*>(index.data) + index.offset(plane);
-    with_element_type(dy.dtype, [&](auto tag) {
-      const auto* g = reinterpret_cast<const decltype(tag)*>(dy.data) + dy.offset(plane);
-      for (int64_t d = 0; d < dy.d; ++d)
-        for (int64_t h = 0; h < dy.h; ++h)
-          for (int64_t w = 0; w < dy.w; ++w)
-            sums[at[d * index.stride_d + h * index.stride_h + w * index.stride_w]] +=
-                convert_to<T>(g[d * dy.stride_d + h * dy.stride_h + w * dy.stride_w]);
-    });
-  }
-
-  void run_positions(char* scratch) const {
-    const bool dense = dx_direct() && dx.dense_planes();
-    const int64_t grain = std::max<int64_t>(1, kTaskElements / dx.plane_size());
-    parallel_blocks(dx.planes(), grain, [&](int64_t begin, int64_t end, int worker) {
-      T* mine = reinterpret_cast<T*>(scratch + static_cast<size_t>(worker) * worker_bytes());
-      for (int64_t plane = begin; plane < end; ++plane) {
-        T* sums = dense ? reinterpret_cast<T*>(dx.data) + dx.offset(plane) : mine;
-        if (index.dtype == DType::u8)
-          add_at_positions<uint8_t>(plane, sums);
-        else if (index.dtype == DType::i32)
-          add_at_positions<int32_t>(plane, sums);
-        else
-          add_at_positions<int64_t>(plane, sums);
-        if (!dense) unpack_rows(sums, dx, plane, 0, dx.d * dx.h);
-      }
-    });
-  }
-};
-
-// ---- The ops ---------------------------------------------------------------------------------
-
-bool same_shape(const TensorView& a, const TensorView& b) {
-  return a.ndim == b.ndim && std::equal(a.shape, a.shape + a.ndim, b.shape);
-}
-
-void check_index(const PoolParams& p, const TensorView& index, const TensorView& y,
-                 int64_t plane_size) {
-  const char* op = "max_pool";
-  if (!same_shape(index, y))
-    fail(ErrorKind::shape, op, ": indices have shape ", index.shape_text(), "; expected ",
-         y.shape_text());
-  if (index.dtype != DType::u8 && index.dtype != DType::i32 && index.dtype != DType::i64)
-    fail(ErrorKind::dtype, op, ": indices must be uint8, int32 or int64, got ",
-         name_of(index.dtype));
-  if (index.dtype == DType::u8 && (p.adaptive || pool_window_volume(p) > kLargestPlace))
-    fail(ErrorKind::dtype, op, ": uint8 indices are for plain windows of at most ", kLargestPlace,
-         " elements");
-  if (index.dtype == DType::i32 && plane_size > INT32_MAX)
-    fail(ErrorKind::dtype, op, ": int32 indices cannot address planes of ", plane_size,
-         " elements");
-}
-
-int64_t plane_size_of(const TensorView& v) {
-  int64_t n = 1;
-  for (int d = 2; d < v.ndim; ++d) n *= v.shape[d];
-  return n;
-}
-
-size_t reference_workspace(const TensorView& dx) {
-  return static_cast<size_t>(plane_size_of(dx)) * sizeof(double) *
-         static_cast<size_t>(max_workers());
-}
-
-template <class I>
-void check_positions(const Image& index, int64_t plane_size) {
-  for (int64_t plane = 0; plane < index.planes(); ++plane)
-    for (int64_t r = 0; r < index.d * index.h; ++r) {
-      const I* row = reinterpret_cast<const I*>(index.data) + index.offset(plane) +
-                     r / index.h * index.stride_d + r % index.h * index.stride_h;
-      for (int64_t w = 0; w < index.w; ++w)
-        if (row[w * index.stride_w] < 0 || row[w * index.stride_w] >= plane_size)
-          fail(ErrorKind::index, "max_pool backward: index ", row[w * index.stride_w],
-               " lies outside of a plane of ", plane_size, " elements");
-    }
-}
+// ---- The op ----------------------------------------------------------------------------------
 
 void check_forward(const PoolParams& p, const TensorView* v) {
   check_pool("max_pool", p, v[0], "input", v[1], "output", false);
   if (v[2]) check_index(p, v[2], v[1], plane_size_of(v[0]));
-}
-
-void check_backward(const PoolParams& p, const TensorView* v) {
-  check_pool("max_pool", p, v[2], "the gradient of the input", v[0], "grad_output", false);
-  check_index(p, v[1], v[0], plane_size_of(v[2]));
-}
-
-void check_backward_values(const PoolParams& p, const TensorView* v) {
-  if (v[1].dtype == DType::i32) check_positions<int32_t>(Image(v[1], p.dims), plane_size_of(v[2]));
-  if (v[1].dtype == DType::i64) check_positions<int64_t>(Image(v[1], p.dims), plane_size_of(v[2]));
 }
 
 // f(Forward<T>) or f(Backward<T>), with T the type to compute in.
@@ -437,21 +248,6 @@ void with_forward(const PoolParams& p, const TensorView* v, F&& f) {
     const bool direct =
         x.channels_direct<T>() && y.channels_direct<T>() && (!byte_index || index.stride_c == 1);
     f(Forward<T>{make_plan(p, x, y, direct), x, y, wanted});
-  };
-  if (v[0].dtype == DType::f64)
-    build(double{});
-  else
-    build(float{});
-}
-
-template <class F>
-void with_backward(const PoolParams& p, const TensorView* v, F&& f) {
-  const Image dy(v[0], p.dims), index(v[1], p.dims), dx(v[2], p.dims);
-  const auto build = [&](auto tag) {
-    using T = decltype(tag);
-    const bool direct =
-        dy.channels_direct<T>() && dx.channels_direct<T>() && index.channels_direct<uint8_t>();
-    f(Backward<T>{make_plan(p, dx, dy, direct), dy, index, dx});
   };
   if (v[0].dtype == DType::f64)
     build(double{});
@@ -474,27 +270,8 @@ void forward(const PoolParams& p, const TensorView* v, void* workspace) {
   });
 }
 
-size_t backward_workspace(const PoolParams& p, const TensorView* v) {
-  if (active_isa() == Isa::reference) return reference_workspace(v[2]);
-  size_t bytes = 0;
-  with_backward(p, v, [&](const auto& op) { bytes = op.workspace(); });
-  return bytes;
-}
-
-void backward(const PoolParams& p, const TensorView* v, void* workspace) {
-  with_backward(p, v, [&](auto&& op) {
-    if (active_isa() == Isa::reference)
-      max_pool_backward_ref(op.plan.geometry, op.dy, op.index, op.dx,
-                            static_cast<double*>(workspace));
-    else
-      op.run(workspace);
-  });
-}
-
 }  // namespace
 
 const Op<PoolParams> max_pool_forward = {"max_pool", check_forward, forward_workspace, forward};
-const Op<PoolParams> max_pool_backward = {"max_pool_backward", check_backward, backward_workspace,
-                                          backward, check_backward_values};
 
 }  // namespace fastnn
