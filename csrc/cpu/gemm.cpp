@@ -167,8 +167,9 @@ void locate(const void* context, int64_t index, GemmPointers& at) {
   const Batch& batch = *static_cast<const Batch*>(context);
   int64_t bytes[kViews] = {};
   for (int d = 0; d < batch.axes; ++d) {
-    const int64_t i = index % batch.shape[d];
-    index /= batch.shape[d];
+    const bool last = d + 1 == batch.axes;  // where a division would change nothing
+    const int64_t i = last ? index : index % batch.shape[d];
+    if (!last) index /= batch.shape[d];
     for (int v = 0; v < kViews; ++v) bytes[v] += i * batch.stride[v][d];
   }
   at.a = static_cast<const char*>(at.a) + bytes[kA];

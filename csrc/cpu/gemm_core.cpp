@@ -89,7 +89,9 @@ class Run : GemmParts {
   }
 
   void run_tasks_of_pass() {
-    const int64_t tasks = batch_.size() * plan_.segments * task_rows() * task_columns();
+    task_rows_ = ceil_div(p_.m, plan_.mb);
+    task_columns_ = ceil_div(columns_.size(), plan_.nb);
+    const int64_t tasks = batch_.size() * plan_.segments * task_rows_ * task_columns_;
     parallel_for(tasks, [&](int64_t number, int worker) {
       Task t = task_at(number);
       t.scratch = space_ + plan_.scratch + worker * plan_.scratch_each;
@@ -103,19 +105,23 @@ class Run : GemmParts {
 
   // ---- One task: a block of the output ----
 
-  int64_t task_rows() const { return ceil_div(p_.m, plan_.mb); }
-  int64_t task_columns() const { return ceil_div(columns_.size(), plan_.nb); }
+  // Splits off what counts to `count`; small products, one task each, can do without the division.
+  static int64_t take(int64_t& number, int64_t count) {
+    if (count == 1) return 0;
+    const int64_t rest = number % count;
+    number /= count;
+    return rest;
+  }
 
   // Neighbours share columns, hence the packed block of B in a core's cache.
   Task task_at(int64_t number) const {
-    const int64_t rows = task_rows(), columns = task_columns();
-    const int64_t i = number % rows, j = number / rows % columns, outer = number / rows / columns;
+    const int64_t i = take(number, task_rows_), j = take(number, task_columns_);
     Task t;
     t.rows = {i * plan_.mb, std::min(p_.m, (i + 1) * plan_.mb)};
     t.columns = {columns_.begin + j * plan_.nb,
                  std::min(columns_.end, columns_.begin + (j + 1) * plan_.nb)};
-    t.batch = batch_.begin + outer / plan_.segments;
-    t.segment = outer % plan_.segments;
+    t.segment = take(number, plan_.segments);
+    t.batch = batch_.begin + number;
     t.at = pointers(t.batch);
     return t;
   }
@@ -130,7 +136,7 @@ class Run : GemmParts {
     const Range whole = depth(t);
     t.bias_m = t.bias_n = nullptr;
     if (plan_.segments == 1) fetch_bias(t);
-    const int64_t blocks = whole.size() == 0 ? 1 : ceil_div(whole.size(), plan_.kc);
+    const int64_t blocks = whole.size() <= plan_.kc ? 1 : ceil_div(whole.size(), plan_.kc);
     for (int64_t block = 0; block < blocks; ++block) {
       t.k = k_block(whole, block);
       t.first = t.k.begin == (plan_.segments == 1 ? 0 : whole.begin);
@@ -150,8 +156,7 @@ class Run : GemmParts {
   }
 
   // A panel of A stays in the first-level cache while the task's columns of B stream from the
-  // second. All that the tiles of a block have in common is set once: a tile takes a microsecond,
-  // and its description should not take a part of that.
+  // second. What the tiles of a block have in common is set once: a tile takes a microsecond.
   void run_block(const Task& t, int64_t block) const {
     GemmTile tile = tile_of_block(t);
     const bool packed = plan_.a != GemmMode::direct && plan_.b != GemmMode::direct;
@@ -161,11 +166,12 @@ class Run : GemmParts {
     const GemmAhead next = packed && !is_tiled(f_) ? ahead_of_block(t, block) : GemmAhead{};
     GemmFinish behind{};  // the tile before, if it is not yet stored
     int64_t number = 0;   // of the tile
-    for (int64_t i = t.rows.begin; i < t.rows.end; i += f_.mr) {
+    char* c_panel = walk.c;
+    for (int64_t i = t.rows.begin; i < t.rows.end; i += f_.mr, c_panel += walk.c_rows) {
       tile.m = static_cast<int>(std::min<int64_t>(f_.mr, t.rows.end - i));
       set_a(t, block, i, tile);
       const char* b = walk.b;
-      char* c = walk.c + (i - t.rows.begin) / f_.mr * walk.c_rows;
+      char* c = c_panel;
       if (t.last && t.bias_m) tile.bias_m = offset(t.bias_m, i - t.rows.begin, plan_.sum);
       const char* bias_n = t.last ? static_cast<const char*>(t.bias_n) : nullptr;
       for (int64_t j = t.columns.begin; j < t.columns.end; j += f_.nr) {
@@ -190,11 +196,14 @@ class Run : GemmParts {
   }
 
   GemmTile tile_of_block(const Task& t) const {
-    GemmTile tile{};
+    GemmTile tile;  // not zeroed as a whole: that takes a tenth of a small product's time
+    tile.ahead = tile.bias_m = tile.bias_n = nullptr;
+    tile.behind = nullptr;
+    tile.ahead_step = 0;
     tile.k = t.k.size();
     tile.alpha = plan_.segments > 1 ? 1 : p_.alpha;
     tile.beta = !t.first ? 1 : plan_.segments > 1 ? 0 : p_.beta;
-    if (t.last && plan_.segments == 1) tile.rectifier = rectifier_of(p_.activation);
+    tile.rectifier = rectifier_of(t.last && plan_.segments == 1 ? p_.activation : Activation::none);
     tile.a_row = plan_.a == GemmMode::direct ? p_.a.lane_stride : 1;
     tile.a_k = plan_.a == GemmMode::direct ? p_.a.k_stride : f_.a_panel;
     tile.b_k = plan_.b == GemmMode::direct ? p_.b.k_stride : f_.nr;
@@ -346,6 +355,7 @@ class Run : GemmParts {
   }
 
   Range batch_{}, span_{};  // of the pass
+  int64_t task_rows_ = 1, task_columns_ = 1;
 };
 
 // Calls fn(problem, swapped) with the problem, or with rows and columns exchanged.

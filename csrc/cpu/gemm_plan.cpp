@@ -125,11 +125,6 @@ void choose_blocks(const GemmProblem& p, GemmPlan& plan) {
   const int64_t nb_max = std::max<int64_t>(4 * f.nr, room / kc / f.nr * f.nr);
   const bool sums_wait = plan.staged && plan.k_blocks > 1;  // in scratch
   const bool may_share_a = plan.a == GemmMode::own && plan.segments == 1;
-  const auto rows_max = [&](int64_t columns) {
-    return sums_wait ? std::max<int64_t>(8 * f.mr,
-                                         cache_sizes().l2 / 2 / plan.sum / columns / f.mr * f.mr)
-                     : p.m;
-  };
   plan.k_span = p.k;
   plan.n_span = p.n;
   if (plan.b == GemmMode::shared) {
@@ -148,6 +143,14 @@ void choose_blocks(const GemmProblem& p, GemmPlan& plan) {
   const auto tasks = static_cast<int64_t>(
       std::clamp(work / (kSmallestTask * f.speed), 1.0, static_cast<double>(most)));
   const int64_t wanted = ceil_div(tasks, batch);
+  // Rows beyond whole tiles are no task of their own, unless other threads have nothing to do.
+  const bool idle = wanted == 1 && batch == 1 && max_workers() > 1;
+  const int64_t all_rows = idle ? p.m : round_up(p.m, f.mr);
+  const auto rows_max = [&](int64_t columns) {
+    return sums_wait ? std::max<int64_t>(8 * f.mr,
+                                         cache_sizes().l2 / 2 / plan.sum / columns / f.mr * f.mr)
+                     : all_rows;
+  };
   if (plan.b == GemmMode::own) {  // as many rows as can be, so that no column is packed often
     plan.nb = even_block(p.n, std::clamp<int64_t>(p.n / wanted, f.nr, nb_max), f.nr);
     plan.mb = even_block(p.m, rows_max(plan.nb), f.mr);
@@ -161,8 +164,8 @@ void choose_blocks(const GemmProblem& p, GemmPlan& plan) {
   // Where the columns of B do not stay in the cache from task to task, rows pay for reading them
   // again.
   const int64_t rows_min = plan.nb * plan.k_span > 2 * quarter ? 8 * f.mr : f.mr;
-  const int64_t rows =
-      std::clamp(p.m * across / wanted, rows_min, std::max(rows_min, rows_max(plan.nb)));
+  const int64_t share = wanted <= across ? all_rows : p.m * across / wanted;
+  const int64_t rows = std::clamp(share, rows_min, std::max(rows_min, rows_max(plan.nb)));
   plan.mb = even_block(p.m, std::min<int64_t>(rows, 16 * f.mr), f.mr);
   if (ceil_div(p.m, plan.mb) * across * 2 > wanted) return;
   // Too few rows to go round: columns are cut.
