@@ -70,6 +70,7 @@ void PartWeights::pack_channel(int64_t group, int64_t panel, int64_t channel, ch
              w.data + (group * w.group + channel * w.c + o * w.o) * kElem, DType::f32, w.o, 1,
              static_cast<int>(width), taps});
   for (int64_t tap = 0; tap < taps; ++tap) {
+    if (rows_[tap].part == Row::kNone) continue;
     const Part& part = parts_[rows_[tap].part];
     const int64_t before = group * panels_ * panel_ * whole_.in;
     const int64_t at = part.panels ? (before + o * whole_.in) * part.taps +

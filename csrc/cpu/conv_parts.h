@@ -24,8 +24,11 @@ class PartWeights {
     int64_t at, taps;  // in memory
     bool panels;       // as correlate_filters() wants them; else a matrix of channels and filters
   };
+  // Where a tap of the whole weight goes. A result with fewer pixels than the stride has taps that
+  // no part takes.
   struct Row {
-    int64_t part, tap;  // where a tap of the whole weight goes
+    static constexpr int64_t kNone = -1;
+    int64_t part = kNone, tap = 0;
   };
   static constexpr int64_t kMostTaps = 64;
 
