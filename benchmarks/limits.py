@@ -20,7 +20,7 @@ def bandwidth(peak: Peak, working_set: float) -> float:
 def has_unit(case: Case, peak: Peak) -> bool:
     """Whether the level of instructions has a unit of its own for the case's numbers: without one there is no goal, and
     PyTorch takes seconds for a bfloat16 product."""
-    return case.peak == "flops" or case.peak not in peak or peak[case.peak] > peak["flops"]
+    return case.peak == "flops" or case.peak in peak
 
 
 def limit_seconds(case: Case, peak: Peak, threads: int, flops_now: float) -> float:

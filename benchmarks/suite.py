@@ -142,9 +142,11 @@ def run(
         peak = peaks[str(n)] = workers["fastnn"].ask(probe=True)
         print(f"\n{n} thread{'s' * (n > 1)}: {limits.describe(peak)}")
         print(f"{'case':46s} {'ours':>14s} {'limit':>7s}" + "".join(f" {p:>13s}" for p in present))
+        left_out = 0
         for group in groups:
             for case in cases_of(group, quick, only):
                 if not limits.has_unit(case, peak):
+                    left_out += 1
                     continue
                 result = measure(workers, group, case, 3 if quick else 7)
                 if group == "steps":
@@ -152,6 +154,8 @@ def run(
                 judge(result, case, peak, n)
                 results.append(result)
                 print(_line(result, present), flush=True)
+        if left_out:
+            print(f"{left_out} cases left out: this level has no unit for their numbers")
         for w in workers.values():
             w.close()
     print("\n" + report.summary(results))

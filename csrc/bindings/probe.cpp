@@ -75,14 +75,14 @@ constexpr int64_t kWorkingSets[] = {24 << 10, 192 << 10, 1 << 20, 12 << 20, 96 <
 py::dict probe() {
   const ProbeKernels& kernels = active_probe_kernels();
   const Bf16ProbeKernels* const half = active_bf16_probe_kernels();
-  double f32, f64, bf16, bytes;
+  double f32, f64, bf16 = 0, bytes;
   std::array<double, std::size(kWorkingSets)> rates;
   {
     const py::gil_scoped_release release;
     const LaunchScope scope;
     f32 = multiply_adds(kernels.f32);
     f64 = multiply_adds(kernels.f64);
-    bf16 = half ? multiply_adds(half->multiply_adds) : f32;
+    if (half) bf16 = multiply_adds(half->multiply_adds);
     bytes = read_bandwidth(kernels.read);
     for (size_t i = 0; i < rates.size(); ++i) {
       rates[i] = add_bandwidth(kernels.add, kWorkingSets[i]);
@@ -95,7 +95,7 @@ py::dict probe() {
   py::dict d;
   d["flops"] = f32;
   d["flops_float64"] = f64;
-  d["flops_bfloat16"] = bf16;
+  if (half) d["flops_bfloat16"] = bf16;  // by a unit of its own
   d["bytes"] = bytes;
   d["bandwidth"] = bandwidth;
   return d;

@@ -35,9 +35,10 @@ struct RowPlan {
     rows = std::clamp<int64_t>(fit, std::min<int64_t>(4, c.axis[1].out), c.axis[1].out);
     if (work * rows > 8 * kTaskWork)  // more tasks
       rows = std::clamp<int64_t>(8 * kTaskWork / work, std::min<int64_t>(8, rows), rows);
-    rows = std::min(rows, rows_for_threads(work * c.axis[1].out));
+    const int64_t threads = threads_for(work * c.axis[1].out);
+    rows = std::min(rows, (c.axis[1].out + threads - 1) / threads);
     row_bands = (c.axis[1].out + rows - 1) / rows;
-    if (row_bands > 1) even_out();
+    if (row_bands > 1) even_out(threads);
     per_task = std::max<int64_t>(1, kTaskWork / (work * rows));
     straight = c.elem() == elem && (c.result.axis[2] == 1 || c.axis[2].out == 1) &&
                (c.activation == Activation::none || rectifies(c.activation));
@@ -54,18 +55,16 @@ struct RowPlan {
     stage_bytes = straight ? 0 : round_up(staged * elem, 64);
     scratch_each = band_bytes + stage_bytes;
   }
-  // Few images: a band for every thread, as far as there is work. Sums are the same for all cuts.
-  int64_t rows_for_threads(int64_t image_work) const {
+  // Of an image of few: as far as there is work. Sums are the same for all cuts.
+  int64_t threads_for(int64_t image_work) const {
     const int64_t images = std::max<int64_t>(1, c.batch * c.groups);
     const int64_t most = std::max<int64_t>(1, image_work / (2 * kTaskWork) + 1);
-    const int64_t wanted = std::min(most, (max_workers() + images - 1) / images);
-    return (c.axis[1].out + wanted - 1) / wanted;
+    return std::min(most, (max_workers() + images - 1) / images);
   }
   // Bands as alike as they can be; of few images as many for each thread.
-  void even_out() {
-    const int64_t workers = max_workers();
-    if (c.batch * c.groups < workers && row_bands * workers < c.axis[1].out)
-      row_bands = (row_bands + workers - 1) / workers * workers;
+  void even_out(int64_t threads) {
+    if (row_bands * threads < c.axis[1].out)
+      row_bands = (row_bands + threads - 1) / threads * threads;
     rows = (c.axis[1].out + row_bands - 1) / row_bands;
     row_bands = (c.axis[1].out + rows - 1) / rows;
   }

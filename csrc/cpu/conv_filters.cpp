@@ -108,7 +108,7 @@ struct FilterPlan {
       const double ratio = static_cast<double>(much) / static_cast<double>(enough);
       return ratio > 1 ? ratio * ratio : 1;
     };
-    const int64_t workers = wanted > 1 ? max_workers() : 1;
+    const int64_t workers = std::min<int64_t>(max_workers(), wanted);
     return traffic() * over(wanted, tasks()) * over(round_up(tasks(), workers), tasks()) *
            over(task_bytes(), cache_sizes().l2 / 10 * 7);
   }

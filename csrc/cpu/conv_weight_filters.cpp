@@ -194,7 +194,8 @@ class TapRun {
     }
   }
 
-  // Chunks of taps, each for a channel and for the one after it.
+  // Chunks of taps, each for a channel and for the one after it: pairs begin at even channels, and
+  // a vector of adjacent channels has an even number of them.
   void fill_pairs() {
     const int64_t to_next = p_.chunks ? 1 : p_.plane;
     int64_t* pair = offset_ + p_.taps;

@@ -3,8 +3,8 @@
 //
 // A task computes some panels of filters for some tiles: whole images, or a band of one. What
 // several tasks need is transformed once for all: the filters where there are several groups of
-// tiles, the image where there are several groups of panels. For every point, the channels are
-// summed as in conv_filters.cpp, tiles in the place of pixels.
+// tiles, the image where there are more than two groups of panels. For every point, the channels
+// are summed as in conv_filters.cpp, tiles in the place of pixels.
 //
 // Sums of tiles with NaN or infinity spread these to pixels that do not see them: where a result is
 // not finite, the correlation is computed again by the formula.
@@ -50,11 +50,12 @@ class WinogradRun {
   bool all() {
     for (int64_t i = 0; i < p_.block; ++i) offset_[i] = i * p_.tiles;
     if (p_.share_filters && !c_.prepared) transform_all_filters(filters_);
+    constexpr int64_t chunks = WinogradPlan::kImageTasks;  // of channels
     if (p_.share_image)
-      parallel_for(c_.groups * p_.tile_groups * p_.chunks, [&](int64_t i, int worker) {
-        const int64_t tiles = i / p_.chunks, chunk = i % p_.chunks;
+      parallel_for(c_.groups * p_.tile_groups * chunks, [&](int64_t i, int worker) {
+        const int64_t tiles = i / chunks, chunk = i % chunks;
         transform_image(part(tiles / p_.tile_groups, tiles % p_.tile_groups),
-                        chunk * c_.in / p_.chunks, (chunk + 1) * c_.in / p_.chunks, scratch(worker),
+                        chunk * c_.in / chunks, (chunk + 1) * c_.in / chunks, scratch(worker),
                         image_ + tiles * p_.image_bytes);
       });
     parallel_for(p_.tasks(), [&](int64_t i, int worker) {

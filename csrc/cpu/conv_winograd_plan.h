@@ -15,6 +15,7 @@ namespace fastnn {
 
 struct WinogradPlan {
   static constexpr int64_t kPoints = kWinogradPoints, kElem = 4;
+  static constexpr int64_t kImageTasks = 8;  // for a group of tiles, where the image is shared
 
   const Correlation& c;
   const ConvFilters& kernels;
@@ -27,7 +28,6 @@ struct WinogradPlan {
   int64_t panel_groups, tile_groups;
   int64_t together;  // panels for which a point's image is read once
   bool share_filters, share_image;
-  int64_t chunks;        // of channels, each a task where the image is shared
   int64_t width, plane;  // of a channel's copy, with zeros around it
   int64_t tiles;         // of a channel at a point, with room for a vector behind the last
   int64_t image_point;   // values of a group of tiles at a point
@@ -68,7 +68,6 @@ struct WinogradPlan {
 
  private:
   static constexpr int64_t kTiles = 128, kLeastTiles = 12;  // of a task
-  static constexpr int64_t kImageTasks = 8;  // for a group of tiles, where the image is shared
   // The time of a task, in products of a tile with a panel: to transform a tile, to fetch a panel,
   // what each product waits for an image that is far away.
   static constexpr double kTransform = 0.6, kFetchNear = 2, kFetchFar = 7, kWait = 0.25;
@@ -124,12 +123,13 @@ struct WinogradPlan {
     return tasks_each(tasks()) * products +
            tasks_each(c.groups * tile_groups * kImageTasks) * transform / kImageTasks;
   }
+  // With two groups each transforms for itself, as that costs less than handing out more tasks.
+  // (Measured on two threads, where there are never more.)
   bool shares_image() const { return panel_groups > 2; }
   // 0 where the image of a task stays in the second-level cache, and the filters that its thread
   // needs for the next task beside it; 1 where they come from behind it.
   double how_far() const {
-    const int64_t parts = std::min(panel_groups, workers());
-    const int64_t values = c.in * image_tiles() + ceil_div(panels, parts) * filter_point(0);
+    const int64_t values = c.in * image_tiles() + ceil_div(panels, panel_groups) * filter_point(0);
     const double share =
         static_cast<double>(values * kPoints * kElem) / static_cast<double>(cache_sizes().l2);
     return std::clamp((share - kRoom) / (kNoRoom - kRoom), 0.0, 1.0);
@@ -150,7 +150,6 @@ struct WinogradPlan {
     tiles = image_tiles();
     image_point = c.in * tiles + kPad;
     image_bytes = kPoints * image_point * kElem;
-    chunks = std::min(c.in, kImageTasks);
     filter_bytes = kPoints * filter_point(0) * kElem;
     product_bytes = kPoints * product_point(0) * kElem;
     const int64_t most = share_filters ? ceil_div(panels, panel_groups) : 1;

@@ -1,4 +1,4 @@
-// Maximum pooling: validation, choice of loop, threads.
+// Maximum pooling: validation, choice of loop, threads. Its gradient: max_pool_backward.cpp.
 #include "cpu/ref/max_pool.h"
 
 #include <cmath>
@@ -87,7 +87,7 @@ struct Forward {
   }
 
   // Windows of 2 x 2 on planes of even height that follow each other in memory: all of them are one
-  // high plane. Small planes are cheaper than what it takes to begin one.
+  // high plane. To begin a small plane costs more than to pool it.
   bool joins() const {
     const auto follow = [](const Image& m) { return m.dense_planes() && m.stacked(); };
     return plan.geometry.is_2x2() && x.h == 2 * y.h && x_direct() && y_direct() && follow(x) &&
@@ -98,6 +98,7 @@ struct Forward {
     PoolAxis h = g.axis[1];
     h.in = x.planes() * x.h;
     h.out = y.planes() * y.h;
+    // A row of the result is a quarter of what is read for it.
     const int64_t task = std::max<int64_t>(1, kTaskElements / 4 / std::max<int64_t>(1, x.w));
     parallel_blocks(h.out, task, [&](int64_t first, int64_t last, int) {
       max_pool_kernels_of<T>().rows({reinterpret_cast<const T*>(x.data), 0, x.w, g.axis[0], h,
@@ -237,7 +238,7 @@ void check_forward(const PoolParams& p, const TensorView* v) {
   if (v[2]) check_index(p, v[2], v[1], plane_size_of(v[0]));
 }
 
-// f(Forward<T>) or f(Backward<T>), with T the type to compute in.
+// f(Forward<T>), with T the type to compute in.
 template <class F>
 void with_forward(const PoolParams& p, const TensorView* v, F&& f) {
   const Image x(v[0], p.dims), y(v[1], p.dims), index(v[2] ? v[2] : v[1], p.dims);

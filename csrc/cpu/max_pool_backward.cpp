@@ -141,6 +141,7 @@ void check_backward_values(const PoolParams& p, const TensorView* v) {
   if (v[1].dtype == DType::i64) check_positions<int64_t>(Image(v[1], p.dims), plane_size_of(v[2]));
 }
 
+// f(Backward<T>), with T the type to compute in.
 template <class F>
 void with_backward(const PoolParams& p, const TensorView* v, F&& f) {
   const Image dy(v[0], p.dims), index(v[1], p.dims), dx(v[2], p.dims);

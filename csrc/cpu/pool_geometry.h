@@ -42,15 +42,7 @@ struct PoolGeometry {
     return true;
   }
 
-  // As the kernels of kernels/pool_2x2.h take them.
-  bool is_2x2() const {
-    const auto halves = [](const PoolAxis& a) {
-      return !a.adaptive && a.kernel == 2 && a.stride == 2 && a.padding == 0 && a.dilation == 1 &&
-             a.out == a.in / 2;
-    };
-    return axis[0].kernel == 1 && axis[0].stride == 1 && axis[0].in == 1 && halves(axis[1]) &&
-           halves(axis[2]);
-  }
+  bool is_2x2() const { return axis[0].in == 1 && fastnn::is_2x2(axis[0], axis[1], axis[2]); }
 
   int64_t volume() const {
     int64_t v = 1;

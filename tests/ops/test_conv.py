@@ -99,6 +99,8 @@ PATHS = [
     path("depthwise3-stride2", (2, 9, 16, 71), (9, 1, 3, 3), padding=1, groups=9, stride=2),
     path("depthwise3-padded", (3, 8, 3, 40), (8, 1, 3, 3), padding=4, groups=8),
     path("depthwise5-stride2", (2, 33, 17, 19), (33, 1, 5, 5), padding=2, groups=33, stride=2),
+    path("depthwise5-wide", (2, 9, 13, 40), (9, 1, 5, 5), padding=2, groups=9),
+    path("depthwise5-stride2-wide", (2, 9, 13, 75), (9, 1, 5, 5), padding=2, groups=9, stride=2),
     path("many-tiles", (2, 36, 15, 14), (35, 36, 3, 3), padding=1),
     path("many-tiles-and-channels", (1, 210, 14, 15), (40, 210, 3, 3)),
     path("many-tiles-and-filters", (1, 32, 14, 14), (400, 32, 3, 3), padding=1),

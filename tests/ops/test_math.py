@@ -65,7 +65,7 @@ def test_float32_over_its_whole_range(name, sample, level):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", ["exp", "exp2", "expm1", "tanh", "sigmoid"])
+@pytest.mark.parametrize("name", ["exp", "exp2", "expm1", "tanh", "sigmoid", "silu", "gelu"])
 def test_neighbours_do_not_change_bits(name, dtype, level):
     """Vectors of ordinary values go a shorter way than those with one that is not."""
     function = getattr(_core, name)
@@ -75,6 +75,12 @@ def test_neighbours_do_not_change_bits(name, dtype, level):
     x[2048:] /= 4
     alone = np.array([function(x[i : i + 1])[0] for i in range(x.size)])
     np.testing.assert_array_equal(function(x).view(np.uint8), alone.view(np.uint8))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gelu_of_infinity(dtype, level):
+    """Not infinity times 0."""
+    assert _core.gelu(np.array([1.0, np.inf], dtype))[1] == np.inf
 
 
 DOUBLE = {

@@ -39,8 +39,8 @@ FASTNN_INLINE void tap_columns(Load load, Vec<T> (&v)[K]) {
   }
 }
 
-// Which lanes a vector of columns may load, and how many it has; the same for all rows. `whole`:
-// all its lanes have a pixel, and all its loads lie in the image.
+// Which lanes a vector of columns may load and which have a pixel; the same for all rows. `whole`:
+// all lanes have one, and all loads lie in the image; there may be no masks then (`mask_whole`).
 template <class T, int K, int S>
 struct PlaneColumns {
   int64_t first;

@@ -233,8 +233,7 @@ static void activate(Activation activation, T* row, int n) {
     case Activation::tanh:
       return map_row(row, n, [](Vec<T> x) { return tanh(x); });
     case Activation::gelu:
-      return map_row(
-          row, n, [](Vec<T> x) { return T(0.5) * x * (1 + erf(x * T(0.70710678118654752440))); });
+      return map_row(row, n, [](Vec<T> x) { return times_normal_cdf(x); });
     case Activation::gelu_tanh:
       return map_row(row, n, [](Vec<T> x) {
         const Vec<T> inner = T(0.79788456080286535588) * (x + T(0.044715) * x * x * x);

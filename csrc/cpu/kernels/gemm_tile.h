@@ -164,7 +164,7 @@ static void direct_tile(const GemmTile& t) {
     FASTNN_UNROLL for (int j = 0; j < NV - 1; ++j) bv[j] = load(b + j * L);
     bv[NV - 1] = EdgeLoad<T>::apply(edge, b + (NV - 1) * L);
     __builtin_prefetch(b + ahead);
-    if (NV > 1 && kVecBytes == 64) __builtin_prefetch(b + ahead + L);  // else the same line
+    if (NV > 1 && kVecBytes == 64) __builtin_prefetch(b + ahead + L);  // else mostly the same line
     FASTNN_UNROLL for (int r = 0; r < R; ++r) {
       const Vec<T> x = splat(a[r / 3][r % 3 * row]);
       FASTNN_UNROLL for (int j = 0; j < NV; ++j) add_product(acc[r][j], x, bv[j]);

@@ -1,4 +1,5 @@
-// Some lanes of a vector: loads, stores and products that leave the others alone.
+// Some lanes of a vector: loads, stores and products that leave the others alone. (LaneRange in
+// lanes.h does loads only, fills what it does not load, and is there at every level.)
 #pragma once
 
 #include "cpu/kernels/lanes.h"

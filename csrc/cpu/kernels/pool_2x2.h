@@ -8,14 +8,6 @@
 namespace fastnn::FASTNN_ISA_NS {
 namespace {
 
-FASTNN_INLINE bool halves(const PoolAxis& a) {
-  return a.kernel == 2 && a.stride == 2 && a.padding == 0 && a.dilation == 1 && a.out == a.in / 2;
-}
-
-FASTNN_INLINE bool is_2x2(const PoolAxis& d, const PoolAxis& h, const PoolAxis& w) {
-  return d.kernel == 1 && d.stride == 1 && d.padding == 0 && halves(h) && halves(w);
-}
-
 // Two vectors of consecutive elements; at a row's end only those in the ranges.
 template <class T>
 struct LanePair {
