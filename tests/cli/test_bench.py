@@ -60,7 +60,7 @@ def test_the_files_are_written(tmp_path, capsys):
 def run_of(peer, ratio, **more):
     result = {"group": "gemm", "case": "4x4x4 NN", "kind": "gemm", "threads": 1, "seconds": 1e-3, "share": 0.5,
               "limit_seconds": 5e-4, "bar": 1.05, "missed": "share", f"{peer}_ratio": ratio,
-              "torch_ratio": 1.5}  # fmt: skip
+              "torch_ratio": 1.5, "torch_seconds": 1.6e-3}  # fmt: skip
     return {"date": "2026-01-02", "machine": {"cpu": "c", "isa": "avx2"}, "versions": {"torch": "1", peer: "2"},
             "results": [result], **more}  # fmt: skip
 
@@ -69,6 +69,7 @@ def test_the_page_says_what_was_run_and_beside_whom():
     page = report.page(run_of("numpy", 3.0), ["r.json", "p.md"], [run_of("jax", 0.5)])
     assert "| jax 2 | gemm | 1 | 1 | 0.50 | 0.50 | 0.50 |" in page
     assert "| numpy 2 | gemm | 1 | 1 | 3.00 | 3.00 | 3.00 |" in page
+    assert "| gemm | 1 | 1 | 1.50 | 1.08 | 3.20 | 1.50 | 1.50 | 50 % | 1 |" in page
     assert "`fastnn bench`" in page and "reason found" in page
     page = report.page(run_of("numpy", 3.0, lowered="avx2"), ["r.json", "p.md"])
     assert page.startswith("# Measured with avx2\n") and "`FASTNN_ISA=avx2 fastnn bench`" in page
