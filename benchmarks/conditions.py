@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import peers
-from benchmarks.suite import Worker
+from benchmarks.suite import Worker, peer_versions
 
 CASES = (
     ("gemm", "512x512x512 NN"),
@@ -109,7 +109,9 @@ def page() -> str:
 
     backends = [b for b in NAMES if peers.installed(b)]
     today = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
-    about = ", ".join(f"{k}: {v}" for k, v in {**machine(), **versions()}.items())
+    about = ", ".join(
+        f"{k}: {v}" for k, v in {**machine(), **versions(), **peer_versions(backends[1:])}.items()
+    )
     lines = [
         "# First calls, and busy neighbours",
         "",

@@ -164,7 +164,7 @@ def run(
         "date": stamp,
         "machine": machine(),
         "lowered": os.environ.get("FASTNN_ISA", ""),
-        "versions": {**versions(), **_peer_versions(present)},
+        "versions": {**versions(), **peer_versions(present)},
         "peaks": peaks,
         "results": results,
     }
@@ -184,7 +184,7 @@ def _line(result: Result, present: Sequence[str]) -> str:
     return text + (f"  < {result['missed']}" if result["missed"] else "")
 
 
-def _peer_versions(present: Sequence[str]) -> dict[str, str]:
+def peer_versions(present: Sequence[str]) -> dict[str, str]:
     from importlib.metadata import version
 
     return {p: version("torch" if p == "torch.compile" else p) for p in present}
