@@ -73,8 +73,10 @@ def test_neighbours_do_not_change_bits(name, dtype, level):
     x = np.random.default_rng(0).uniform(-1.1 * most, 1.1 * most, 4096).astype(dtype)
     x[::9] = np.resize([0, -0.0, np.inf, -np.inf, np.nan, 1e30, -1e30], x[::9].shape)
     x[2048:] /= 4
-    alone = np.array([function(x[i : i + 1])[0] for i in range(x.size)])
-    np.testing.assert_array_equal(function(x).view(np.uint8), alone.view(np.uint8))
+    got, alone = function(x), np.array([function(x[i : i + 1])[0] for i in range(x.size)])
+    for values in (got, alone):
+        values[np.isnan(values)] = np.nan  # of one sign
+    np.testing.assert_array_equal(got.view(np.uint8), alone.view(np.uint8))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

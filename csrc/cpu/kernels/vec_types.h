@@ -110,8 +110,30 @@ FASTNN_INLINE void store_n(T* p, Vec<T> v, int64_t n) {
     return _mm512_mask_storeu_epi32(p, static_cast<__mmask16>((1u << n) - 1), r);
   else if constexpr (sizeof(T) == 8)
     return _mm512_mask_storeu_epi64(p, static_cast<__mmask8>((1u << n) - 1), r);
+#elif defined(__AVX2__)
+  // By halves: masked stores are slow on some CPUs, and a call of memcpy, which a loop becomes,
+  // keeps the sums of a whole kernel out of the registers.
+  if constexpr (sizeof(T) >= 4) {
+    __m256i all;
+    memcpy(&all, &v, sizeof all);
+    if (n >= kLanes<T>) return _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), all);
+    const auto bytes = static_cast<uint64_t>(n) * sizeof(T);
+    char* to = reinterpret_cast<char*>(p);
+    __m128i rest = _mm256_castsi256_si128(all);
+    if (bytes & 16) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to), rest);
+      rest = _mm256_extracti128_si256(all, 1);
+      to += 16;
+    }
+    if (bytes & 8) {
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(to), rest);
+      rest = _mm_unpackhi_epi64(rest, rest);
+      to += 8;
+    }
+    if (bytes & 4) _mm_storeu_si32(to, rest);
+    return;
+  }
 #endif
-  // Masked stores of AVX2 are slower than this.
   T buffer[kLanes<T>];
   memcpy(buffer, &v, sizeof v);
   for (int64_t i = 0; i < n; ++i) p[i] = buffer[i];
