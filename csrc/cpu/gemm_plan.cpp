@@ -52,11 +52,13 @@ void choose_modes(const GemmProblem& p, GemmPlan& plan) {
   // Too short for two rounds of the threads: packing B, then the tasks.
   const bool brief = max_workers() > 1 && work_of(p) <= 2e7 && column_panels >= 4;
   const bool b_direct = in_memory(p.b, p.dtype) && (p.b.lane_stride == 1 || p.n == 1);
-  // Packing costs as much as it saves where the operand stays in a near cache; and what one core
-  // packs for another is slow to read.
+  // Packing costs as much as it saves where few tiles read a value again, or it stays in a near
+  // cache; and what one core packs for another is slow to read. Tiles of less than two lines a row
+  // gain less.
   const int64_t l2 = cache_sizes().l2, b_bytes = p.n * p.k * plan.elem;
-  const bool near =
-      b_bytes <= (p.m <= 112 ? l2 / 4 * 3 : l2 / 4) && !collides(p.b.k_stride * plan.elem);
+  const bool wide = f.nr * plan.elem >= 128, few = row_panels <= 20;
+  const int64_t near_bytes = wide && row_panels <= 8 ? 8 * l2 : few ? l2 : l2 / 4;
+  const bool near = b_bytes <= near_bytes && ((wide && few) || !collides(p.b.k_stride * plan.elem));
   if (b_direct && (row_panels <= 2 || near || small))
     plan.b = GemmMode::direct;
   else if (p.share == GemmShare::b && plan.segments == 1)
@@ -69,11 +71,13 @@ void choose_modes(const GemmProblem& p, GemmPlan& plan) {
     plan.b = GemmMode::shared;
 
   const bool runs = p.a.k_stride == 1 || p.a.lane_stride == 1 || p.m == 1;  // not a line per value
-  const bool a_direct = in_memory(p.a, p.dtype) && runs && !collides(p.a.lane_stride * plan.elem);
+  const bool a_direct = in_memory(p.a, p.dtype) && runs;
   // Read again by many tasks, packing it pays all the same.
   const bool often = p.batch * p.n >= 1024 && plan.segments == 1 && (p.batch == 1 || p.a_same);
-  const bool a_near = p.m * p.k * plan.elem <= l2 / 3 && !often;
-  if (a_direct && (row_panels <= 4 || column_panels <= 4 || a_near || small))
+  const int64_t a_near = plan.b == GemmMode::direct ? l2 / 2 : l2 / 3;
+  const bool rows_apart = !collides(p.a.lane_stride * plan.elem);
+  const bool stays = rows_apart && (row_panels <= 4 || (p.m * p.k * plan.elem <= a_near && !often));
+  if (a_direct && (column_panels <= 4 || stays || small))
     plan.a = GemmMode::direct;
   else if ((p.share == GemmShare::a || often) && plan.segments == 1)
     plan.a = GemmMode::shared;

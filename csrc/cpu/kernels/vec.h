@@ -55,7 +55,7 @@ FASTNN_INLINE vd fma(vd a, vd b, vd c) { return a * b + c; }
 #endif
 
 // sum += a * b. Where registers are scarce, GCC puts the sums of a tile into new ones and copies
-// them back (8 % of a product's time): the instruction is written out.
+// them back: the instruction is written out.
 #if defined(__FMA__) && !defined(__AVX512F__)
 FASTNN_INLINE void add_product(vf& sum, vf a, vf b) {
   asm("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
