@@ -83,6 +83,7 @@ struct Pool {
   const bool crowded;  // more threads than CPUs: whoever spins keeps somebody else from working
   int workers = 0;     // threads that could be created, at most width - 1
   std::atomic<int> owners{1};
+  std::atomic<int> numbered{0};  // workers that have taken their number, from 1 on
 
   const std::unique_ptr<Range[]> range;  // `width` of them
 
@@ -192,17 +193,14 @@ struct Pool {
   void start_workers();
 };
 
-struct Start {
-  Pool* pool;
-  int worker;
-};
-
+// A new thread gets nothing that it would have to free: in the child of a fork, the allocator's
+// locks may be held by threads that only the parent has (AddressSanitizer's are not given back
+// there).
 void* worker_main(void* argument) {
-  const Start start = *static_cast<Start*>(argument);
-  delete static_cast<Start*>(argument);
+  Pool* pool = static_cast<Pool*>(argument);
   set_fp_mode(kDefaultFpMode);
-  start.pool->work(start.worker);
-  start.pool->drop();
+  pool->work(pool->numbered.fetch_add(1, std::memory_order_relaxed) + 1);
+  pool->drop();
   return nullptr;
 }
 
@@ -216,12 +214,10 @@ void Pool::start_workers() {
   pthread_attr_init(&attributes);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   while (workers < width - 1) {
-    auto* start = new (std::nothrow) Start{this, workers + 1};
     pthread_t thread;
     owners.fetch_add(1);
-    if (!start || pthread_create(&thread, &attributes, worker_main, start) != 0) {
+    if (pthread_create(&thread, &attributes, worker_main, this) != 0) {
       owners.fetch_sub(1);
-      delete start;
       break;
     }
     ++workers;
