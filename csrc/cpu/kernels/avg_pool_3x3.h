@@ -17,28 +17,30 @@ FASTNN_INLINE Vec<T> mean_of(Vec<T> sum, Vec<T> size) {
 }
 
 // The column of a window's elements at `p`, down its rows.
-template <class T>
+template <class T, bool kEdge>
 FASTNN_INLINE Vec<T> down(const T* p, int64_t stride, int64_t count, const LaneRange<T>& inside) {
   Vec<T> sum{};
-  for (int64_t r = 0; r < count; ++r, p += stride) sum += load_range<T>(p, inside, T{0});
+  for (int64_t r = 0; r < count; ++r, p += stride)
+    sum += kEdge ? load_range<T>(p, inside, T{0}) : load(p);
   return sum;
 }
 
 // Outputs o, o + 1, ... of one row from the rows of their windows, of which `p` is the first.
-template <class T, int kStride>
+template <class T, int kStride, bool kEdge>
 FASTNN_INLINE Vec<T> sum_3x3(const AvgRows<T>& a, const T* p, int64_t count,
                              const LaneRange<T> (&inside)[4]) {
   if constexpr (kStride == 1) {
     Vec<T> sum{};
 #pragma GCC unroll 3
-    for (int64_t k = 0; k < 3; ++k) sum += down(p + k, a.x_h, count, inside[k]);
+    for (int64_t k = 0; k < 3; ++k) sum += down<T, kEdge>(p + k, a.x_h, count, inside[k]);
     return sum;
   } else {
     constexpr int64_t n = kLanes<T>;
-    const Vec<T> low = down(p, a.x_h, count, inside[0]),
-                 high = down(p + n, a.x_h, count, inside[1]);
-    const Vec<T> next = down(p + 2, a.x_h, count, inside[2]),
-                 last = down(p + n + 2, a.x_h, count, inside[3]);
+    const auto column = [&](int64_t at, int64_t which) __attribute__((always_inline)) {
+      return down<T, kEdge>(p + at, a.x_h, count, inside[which]);
+    };
+    const Vec<T> low = column(0, 0), high = column(n, 1);
+    const Vec<T> next = column(2, 2), last = column(n + 2, 3);
     return Vec<T>{} + even_lanes<T>(low, high) + odd_lanes<T>(low, high) +
            even_lanes<T>(next, last);
   }
@@ -54,13 +56,16 @@ FASTNN_INLINE void row_group_3x3(const AvgRows<T>& a, int64_t first, int64_t las
       const int64_t at = kStride == 1 ? i : i / 2 * 2 + i % 2 * n;
       inside[i] = lanes_inside<T>(start + at, a.w.in);
     }
+    bool whole = !kMasksAreFree;
+    for (int64_t i = 0; i < 4; ++i) whole &= all_lanes<T>(inside[i]);
     const Vec<T> along = load(a.sizes + o);
     int64_t od = first / a.h.out, oh = first % a.h.out;
     for (int64_t r = first; r < last; ++r) {
       const PoolWindow& h = a.h.windows[oh];
       const T* p = a.x + od * a.x_d + h.begin * a.x_h + start;
-      const Vec<T> sum = h.count == 3 ? sum_3x3<T, kStride>(a, p, 3, inside)
-                                      : sum_3x3<T, kStride>(a, p, h.count, inside);
+      const Vec<T> sum = h.count != 3 ? sum_3x3<T, kStride, true>(a, p, h.count, inside)
+                         : whole      ? sum_3x3<T, kStride, false>(a, p, 3, inside)
+                                      : sum_3x3<T, kStride, true>(a, p, 3, inside);
       const Vec<T> size = a.divisor != 0 ? splat<T>(a.divisor) : along * static_cast<T>(h.size);
       store_some<T>(a.y + od * a.y_d + oh * a.y_h + o, mean_of<T>(sum, size), left);
       if (++oh == a.h.out) oh = 0, ++od;
@@ -77,7 +82,7 @@ __attribute__((noinline)) void rows_3x3(const AvgRows<T>& args) {
 }
 
 // Elements i, i + 1, ... of row ih of dx: down the outputs' rows first, then along.
-template <class T, int kStride>
+template <class T, int kStride, bool kEdge>
 FASTNN_INLINE void backward_3x3_block(const AvgRowsBackward<T>& a, int64_t id, int64_t ih,
                                       int64_t i, const Around<T>& at, const Vec<T> (&share)[3]) {
   const PoolCover rows = a.h.covers[ih];
@@ -86,8 +91,10 @@ FASTNN_INLINE void backward_3x3_block(const AvgRowsBackward<T>& a, int64_t id, i
   for (int64_t r = 0; r < rows.count; ++r, g += a.dy_h) {
     const T by = a.divisor != 0 ? T{1} : T{1} / static_cast<T>(a.h.windows[rows.begin + r].size);
 #pragma GCC unroll 3
-    for (int64_t k = 0; k < 3; ++k)
-      column[k] += load_range<T>(g + output_at<kStride>(a.w, i, k), at.inside[k], T{0}) * by;
+    for (int64_t k = 0; k < 3; ++k) {
+      const T* p = g + output_at<kStride>(a.w, i, k);
+      column[k] += (kEdge ? load_range<T>(p, at.inside[k], T{0}) : load(p)) * by;
+    }
   }
   Vec<T> low{}, high{};
 #pragma GCC unroll 3
@@ -108,9 +115,13 @@ FASTNN_INLINE void row_group_backward_3x3(const AvgRowsBackward<T>& a, int64_t f
     Vec<T> share[3];
     for (int64_t k = 0; k < 3; ++k)
       share[k] = load_range<T>(a.shares + output_at<kStride>(a.w, i, k), at.inside[k], T{0});
+    const bool whole = !kMasksAreFree && all_inside(at);
     int64_t id = first / a.h.in, ih = first % a.h.in;
     for (int64_t r = first; r < last; ++r) {
-      backward_3x3_block<T, kStride>(a, id, ih, i, at, share);
+      if (whole)
+        backward_3x3_block<T, kStride, false>(a, id, ih, i, at, share);
+      else
+        backward_3x3_block<T, kStride, true>(a, id, ih, i, at, share);
       if (++ih == a.h.in) ih = 0, ++id;
     }
   }

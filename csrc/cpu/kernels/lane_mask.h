@@ -31,8 +31,7 @@ FASTNN_INLINE LaneMask<T> mask_inside(int64_t column, int64_t size) {
   typedef LaneInt<T> Int;
   const Int from = static_cast<Int>(clamp_lane(-column, L)),
             to = static_cast<Int>(clamp_lane(size - column, L));
-  IntVec<T> lane{};
-  FASTNN_UNROLL for (int i = 0; i < L; ++i) lane[i] = i;
+  const IntVec<T> lane = lane_numbers<T>();
   return {(lane >= from) & (lane < to)};
 #endif
 }

@@ -26,6 +26,14 @@ FASTNN_INLINE int64_t clamp_lane(int64_t a, int64_t lanes) {
   return at_most(at_least(a, 0), lanes);
 }
 
+// A vector's lanes, counted.
+template <class T>
+FASTNN_INLINE IntVec<T> lane_numbers() {
+  IntVec<T> lane{};
+  for (int i = 0; i < kLanes<T>; ++i) lane[i] = i;
+  return lane;
+}
+
 // Lanes lo .. hi of a vector, made once and used for many rows.
 template <class T>
 struct LaneRange {
@@ -33,8 +41,16 @@ struct LaneRange {
   __mmask16 mask;
 #else
   int lo, hi;
+  IntVec<T> mask;
 #endif
 };
+
+// Where loads by masks cost more than others, blocks that need none are worth code of their own.
+#if defined(__AVX512F__)
+constexpr bool kMasksAreFree = true;
+#else
+constexpr bool kMasksAreFree = false;
+#endif
 
 // 0 <= lo, hi <= lanes; empty when hi <= lo.
 template <class T>
@@ -42,7 +58,9 @@ FASTNN_INLINE LaneRange<T> lanes_between(int64_t lo, int64_t hi) {
 #if defined(__AVX512F__)
   return {static_cast<__mmask16>(((1u << hi) - 1) & ~((1u << lo) - 1))};
 #else
-  return {static_cast<int>(lo), static_cast<int>(hi)};
+  const IntVec<T> lane = lane_numbers<T>();
+  return {static_cast<int>(lo), static_cast<int>(hi),
+          (lane >= static_cast<LaneInt<T>>(lo)) & (lane < static_cast<LaneInt<T>>(hi))};
 #endif
 }
 
@@ -60,6 +78,14 @@ FASTNN_INLINE bool any_lane(const LaneRange<T>& r) {
   return r.lo < r.hi;
 #endif
 }
+template <class T>
+FASTNN_INLINE bool all_lanes(const LaneRange<T>& r) {
+#if defined(__AVX512F__)
+  return r.mask == (1u << kLanes<T>)-1;
+#else
+  return r.lo == 0 && r.hi == kLanes<T>;
+#endif
+}
 
 // p[i] in the lanes i of the range, `fill` in the others, whose memory is not touched.
 template <class T>
@@ -70,17 +96,13 @@ FASTNN_INLINE Vec<T> load_range(const T* p, const LaneRange<T>& r, T fill) {
   else
     return (Vec<T>)_mm512_mask_loadu_pd((__m512d)splat<T>(fill), static_cast<__mmask8>(r.mask), p);
 #elif defined(__AVX2__)
-  if constexpr (sizeof(T) == 4) {
-    const vi lane = {0, 1, 2, 3, 4, 5, 6, 7};
-    const vi mask = (lane >= r.lo) & (lane < r.hi);
-    const vf v = (vf)_mm256_maskload_ps(p, (__m256i)mask);
-    return mask ? v : splat<T>(fill);
-  } else {
-    const vl lane = {0, 1, 2, 3};
-    const vl mask = (lane >= r.lo) & (lane < r.hi);
-    const vd v = (vd)_mm256_maskload_pd(p, (__m256i)mask);
-    return mask ? v : splat<T>(fill);
-  }
+  Vec<T> v;
+  if constexpr (sizeof(T) == 4)
+    v = (Vec<T>)_mm256_maskload_ps(p, (__m256i)r.mask);
+  else
+    v = (Vec<T>)_mm256_maskload_pd(p, (__m256i)r.mask);
+  if (__builtin_constant_p(fill == 0) && fill == 0) return v;  // as masked loads leave them
+  return r.mask ? v : splat<T>(fill);
 #else
   T lane[kLanes<T>];
   for (int64_t i = 0; i < kLanes<T>; ++i) lane[i] = i >= r.lo && i < r.hi ? p[i] : fill;
@@ -118,6 +140,58 @@ FASTNN_INLINE IntVec<T> widen_bytes(const uint8_t* p) {
 #endif
 }
 
+#if !defined(__AVX512F__)
+// At most 8 bytes, the first lowest. Loads and stores that overlap, as a loop of bytes would become
+// a call of memcpy.
+FASTNN_INLINE uint64_t load_bytes(const uint8_t* p, int64_t n) {
+  uint64_t low = 0, high = 0;
+  if (n >= 8) {
+    memcpy(&low, p, 8);
+  } else if (n >= 4) {
+    memcpy(&low, p, 4);
+    memcpy(&high, p + n - 4, 4);
+    low |= high << 8 * (n - 4);
+  } else if (n >= 2) {
+    memcpy(&low, p, 2);
+    memcpy(&high, p + n - 2, 2);
+    low |= high << 8 * (n - 2);
+  } else if (n == 1) {
+    low = *p;
+  }
+  return low;
+}
+FASTNN_INLINE void store_bytes(uint8_t* p, uint64_t bytes, int64_t n) {
+  if (n >= 8) {
+    memcpy(p, &bytes, 8);
+  } else if (n >= 4) {
+    const uint64_t last = bytes >> 8 * (n - 4);
+    memcpy(p, &bytes, 4);
+    memcpy(p + n - 4, &last, 4);
+  } else {
+    for (int64_t i = 0; i < n; ++i, bytes >>= 8) p[i] = static_cast<uint8_t>(bytes);
+  }
+}
+#endif
+
+// The bytes p[i] for lanes i of a range, anything in the others, whose memory is not touched.
+template <class T>
+FASTNN_INLINE IntVec<T> widen_bytes(const uint8_t* p, const LaneRange<T>& r) {
+#if defined(__AVX512F__)
+  const __m128i bytes = _mm_maskz_loadu_epi8(r.mask, p);
+  if constexpr (sizeof(T) == 4)
+    return (IntVec<T>)_mm512_cvtepu8_epi32(bytes);
+  else
+    return (IntVec<T>)_mm512_cvtepu8_epi64(bytes);
+#else
+  if (all_lanes<T>(r)) return widen_bytes<T>(p);
+  if (!any_lane<T>(r)) return IntVec<T>{};
+  uint8_t bytes[8];
+  const uint64_t some = load_bytes(p + r.lo, r.hi - r.lo) << 8 * r.lo;
+  memcpy(bytes, &some, 8);
+  return widen_bytes<T>(bytes);
+#endif
+}
+
 // n <= lanes bytes from integers in 0..255.
 template <class T>
 FASTNN_INLINE void store_bytes(uint8_t* p, IntVec<T> v, int64_t n) {
@@ -129,19 +203,19 @@ FASTNN_INLINE void store_bytes(uint8_t* p, IntVec<T> v, int64_t n) {
   else
     _mm_mask_storeu_epi8(p, mask,
                          _mm512_maskz_cvtepi64_epi8(static_cast<__mmask8>(mask), (__m512i)v));
-  return;
 #elif defined(__AVX2__)
-  if constexpr (sizeof(T) == 4)
-    if (n == kLanes<T>) {
-      const __m128i low = _mm256_castsi256_si128((__m256i)v),
-                    high = _mm256_extracti128_si256((__m256i)v, 1);
-      const __m128i words = _mm_packs_epi32(low, high);
-      return _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
-    }
-#endif
+  __m128i low = _mm256_castsi256_si128((__m256i)v), high = _mm256_extracti128_si256((__m256i)v, 1);
+  if constexpr (sizeof(T) == 8)
+    high = _mm_castps_si128(  // the low halves of all four
+        _mm_shuffle_ps(_mm_castsi128_ps(low), _mm_castsi128_ps(high), 0x88)),
+    low = high;
+  const __m128i words = _mm_packs_epi32(low, high);
+  store_bytes(p, static_cast<uint64_t>(_mm_cvtsi128_si64(_mm_packus_epi16(words, words))), n);
+#else
   LaneInt<T> lane[kLanes<T>];
   memcpy(lane, &v, sizeof v);
   for (int64_t i = 0; i < n; ++i) p[i] = static_cast<uint8_t>(lane[i]);
+#endif
 }
 
 template <class V>
@@ -151,6 +225,11 @@ FASTNN_INLINE bool any_negative(V v) {
     return _mm512_movepi32_mask((__m512i)v) != 0;
   else
     return _mm512_movepi64_mask((__m512i)v) != 0;
+#elif defined(__AVX2__)
+  if constexpr (sizeof(v[0]) == 4)
+    return _mm256_movemask_ps((__m256)v) != 0;
+  else
+    return _mm256_movemask_pd((__m256d)v) != 0;
 #else
   int64_t word[sizeof(V) / 8], all = 0;
   memcpy(word, &v, sizeof v);

@@ -59,12 +59,9 @@ FASTNN_INLINE Vec<T> won(Vec<T> g, const uint8_t* index, int64_t n, int64_t plac
   else
     return (Vec<T>)_mm512_maskz_mov_pd(static_cast<__mmask8>(here), (__m512d)g);
 #else
-  uint8_t bytes[kLanes<T>] = {};
-  if (n < kLanes<T>) {
-    memcpy(bytes, index, static_cast<size_t>(n));
-    index = bytes;
-  }
-  return widen_bytes<T>(index) == static_cast<LaneInt<T> >(place) ? g : Vec<T>{};
+  const IntVec<T> at =
+      n == kLanes<T> ? widen_bytes<T>(index) : widen_bytes<T>(index, lanes_between<T>(0, n));
+  return at == static_cast<LaneInt<T> >(place) ? g : Vec<T>{};
 #endif
 }
 

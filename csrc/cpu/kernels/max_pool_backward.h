@@ -21,7 +21,7 @@ FASTNN_INLINE void add_won(Vec<T>& sum, const T* g, const uint8_t* index, int64_
     sum = (Vec<T>)_mm512_mask_add_pd((__m512d)sum, won, (__m512d)sum, (__m512d)load(g));
   }
 #else
-  const IntVec<T> won = widen_bytes<T>(index) == static_cast<LaneInt<T> >(place);
+  const IntVec<T> won = widen_bytes<T>(index) == static_cast<LaneInt<T>>(place);
   sum += won ? load(g) : Vec<T>{};
 #endif
 }
@@ -43,10 +43,9 @@ FASTNN_INLINE void add_won_in(Vec<T>& sum, const T* g, const uint8_t* index, con
     sum = (Vec<T>)_mm512_mask_add_pd((__m512d)sum, won8, (__m512d)sum, v);
   }
 #else
-  T lane[kLanes<T>] = {};
-  for (int i = r.lo; i < r.hi; ++i)
-    if (index[i] == place) lane[i] = g[i];
-  sum += load(lane);
+  const IntVec<T> won = widen_bytes<T>(index, r) == static_cast<LaneInt<T>>(place);
+  const Vec<T> v = load_range<T>(g, r, T{0});
+  sum += won ? v : Vec<T>{};
 #endif
 }
 
@@ -147,8 +146,27 @@ void backward_columns(const MaxRowsBackward<T>& a, int64_t first, int64_t last, 
 
 // ---- Windows of 3 x 3 -------------------------------------------------------------------------
 
+// How a block of columns meets the ends of a row of outputs: not at all; in lanes that may be read,
+// as rows before and after it lie there, but do not count; in lanes that must not be read.
+enum class Ends { kNone, kReadable, kMasked };
+
+template <class T, Ends kEnds>
+FASTNN_INLINE void add_won_at(Vec<T>& sum, const T* g, const uint8_t* index, const LaneRange<T>& r,
+                              int64_t place) {
+  if constexpr (kEnds == Ends::kNone) {
+    add_won<T>(sum, g, index, place);
+  } else if constexpr (kEnds == Ends::kMasked || kMasksAreFree) {
+    add_won_in<T>(sum, g, index, r, place);
+  } else {
+#if !defined(__AVX512F__)
+    const IntVec<T> won = widen_bytes<T>(index) == static_cast<LaneInt<T>>(place);
+    sum += (won & r.mask) ? load(g) : Vec<T>{};
+#endif
+  }
+}
+
 // Elements i, i + 1, ... of row ih of dx.
-template <class T, int kStride>
+template <class T, int kStride, Ends kEnds>
 FASTNN_INLINE void backward_3x3_block(const MaxRowsBackward<T>& a, int64_t id, int64_t ih,
                                       int64_t i, const Around<T>& at) {
   Vec<T> low{}, high{};
@@ -160,15 +178,24 @@ FASTNN_INLINE void backward_3x3_block(const MaxRowsBackward<T>& a, int64_t id, i
     const uint8_t* index = a.index + id * a.index_d + oh * a.index_h;
 #pragma GCC unroll 3
     for (int64_t kw = 2; kw >= 0; --kw) {
-      const int64_t o = output_at<kStride>(a.w, i, kw);
+      const int64_t o = output_at<kStride>(a.w, i, kw), place = kh * 3 + kw;
       if (meets_odd<kStride>(a.w, i, kw))
-        add_won_in<T>(high, g + o, index + o, at.inside[kw], kh * 3 + kw);
+        add_won_at<T, kEnds>(high, g + o, index + o, at.inside[kw], place);
       else
-        add_won_in<T>(low, g + o, index + o, at.inside[kw], kh * 3 + kw);
+        add_won_at<T, kEnds>(low, g + o, index + o, at.inside[kw], place);
     }
   }
   T* dx = a.dx + id * a.dx_d + ih * a.dx_h + i;
   store_phases<T, kStride>(dx, low, high, a.w.in - i, kStride, 0);
+}
+
+// Whether the rows of outputs that row ih meets have others before and after them, without gaps,
+// that hold all lanes of a block, which begins at -2 at the earliest, at out + 1 at the latest.
+template <class T>
+FASTNN_INLINE bool between_rows(const MaxRowsBackward<T>& a, int64_t ih) {
+  const int64_t first = ih + a.h.padding - 2, last = ih + a.h.padding;
+  return a.dy_h == a.w.out && a.index_h == a.w.out && a.w.out > kLanes<T> && first >= a.h.stride &&
+         last < (a.h.out - 1) * a.h.stride;
 }
 
 // Inlined into the choice of kernels, it would not keep its masks in registers.
@@ -179,9 +206,17 @@ __attribute__((noinline)) void rows_backward_3x3(const MaxRowsBackward<T>& args)
     const int64_t stop = at_most(r + kRowGroup, a.last);
     for (int64_t i = 0; i < a.w.in; i += kLanes<T> * kStride) {
       const auto at = outputs_around<T, kStride>(a.w, i);
+      const bool whole = all_inside(at);
       int64_t id = r / a.h.in, ih = r % a.h.in;
       for (int64_t k = r; k < stop; ++k) {
-        backward_3x3_block<T, kStride>(a, id, ih, i, at);
+        if (kMasksAreFree)
+          backward_3x3_block<T, kStride, Ends::kMasked>(a, id, ih, i, at);
+        else if (whole)
+          backward_3x3_block<T, kStride, Ends::kNone>(a, id, ih, i, at);
+        else if (between_rows(a, ih))
+          backward_3x3_block<T, kStride, Ends::kReadable>(a, id, ih, i, at);
+        else
+          backward_3x3_block<T, kStride, Ends::kMasked>(a, id, ih, i, at);
         if (++ih == a.h.in) ih = 0, ++id;
       }
     }
@@ -248,13 +283,14 @@ FASTNN_INLINE int64_t find_covering_pixels(const MaxPixelsBackward<T>& a, int64_
 template <class T, int kVectors, bool kTail>
 FASTNN_INLINE void pixel_backward_block(const Covering<T>* pixels, int64_t count, int64_t c,
                                         int64_t n, T* dx) {
+  const LaneRange<T> rest = lanes_between<T>(0, n);
   Vec<T> sum[kVectors] = {};
   for (int64_t i = 0; i < count; ++i) {
     const Covering<T>& p = pixels[i];
     for (int v = 0; v < kVectors; ++v) {
       const int64_t at = c + v * kLanes<T>;
       if constexpr (kTail)
-        add_won_in<T>(sum[v], p.g + at, p.index + at, lanes_between<T>(0, n), p.place);
+        add_won_in<T>(sum[v], p.g + at, p.index + at, rest, p.place);
       else
         add_won<T>(sum[v], p.g + at, p.index + at, p.place);
     }

@@ -145,7 +145,7 @@ void rows_of(const MaxRows<T>& a) {
 // ---- Windows of 3 x 3 -------------------------------------------------------------------------
 
 // Outputs o, o + 1, ... of one row. `inside`: which elements of each load there are.
-template <class T, int kStride, bool kIndex>
+template <class T, int kStride, bool kIndex, bool kEdge>
 FASTNN_INLINE void forward_3x3_block(const MaxRows<T>& a, int64_t od, int64_t oh,
                                      const Columns<T, 3>& at) {
   constexpr int64_t n = kLanes<T>;
@@ -159,7 +159,7 @@ FASTNN_INLINE void forward_3x3_block(const MaxRows<T>& a, int64_t od, int64_t oh
     if (kh < h.first || kh >= h.first + h.count) continue;
     const auto get = [&](int64_t i) __attribute__((always_inline)) {
       const int64_t offset = kStride == 1 ? i : i / 2 * 2 + i % 2 * n;
-      return load_range<T>(row + offset, at.inside[i], outside);
+      return kEdge ? load_range<T>(row + offset, at.inside[i], outside) : load(row + offset);
     };
     if constexpr (kStride == 1) {
 #pragma GCC unroll 3
@@ -193,9 +193,14 @@ __attribute__((noinline)) void rows_3x3(const MaxRows<T>& args) {
       for (int64_t i = 0; i < 4; ++i)
         at.inside[i] =
             lanes_inside<T>(at.start + (kStride == 1 ? i : i / 2 * 2 + i % 2 * n), a.w.in);
+      bool whole = !kMasksAreFree;
+      for (int64_t i = 0; i < 4; ++i) whole &= all_lanes<T>(at.inside[i]);
       int64_t od = r / a.h.out, oh = r % a.h.out;
       for (int64_t k = r; k < stop; ++k) {
-        forward_3x3_block<T, kStride, kIndex>(a, od, oh, at);
+        if (whole)
+          forward_3x3_block<T, kStride, kIndex, false>(a, od, oh, at);
+        else
+          forward_3x3_block<T, kStride, kIndex, true>(a, od, oh, at);
         if (++oh == a.h.out) oh = 0, ++od;
       }
     }

@@ -39,6 +39,10 @@ FASTNN_INLINE Around<T> outputs_around(const PoolAxis& w, int64_t i) {
   for (int64_t k = 0; k < 3; ++k) a.inside[k] = lanes_inside<T>(output_at<kStride>(w, i, k), w.out);
   return a;
 }
+template <class T>
+FASTNN_INLINE bool all_inside(const Around<T>& a) {
+  return all_lanes<T>(a.inside[0]) && all_lanes<T>(a.inside[1]) && all_lanes<T>(a.inside[2]);
+}
 
 // Elements of dx: one vector at stride 1; at stride 2 the even and the odd elements of two;
 // otherwise one by one, every `stride` elements, from phase and phase + 1.
