@@ -66,13 +66,9 @@ REASONS = (
         "products at 70-90 % of the peak in both libraries: no room for the ratio",
     ),
     (
-        r"conv: .*(2048@7 to 512 k1|1024@14 to 2048 k1 s2), b1 forward",
-        "rows of the weight, 4 and 8 MB, come from the third-level cache; in the near ones these tiles run at 75-80 % of "
-        "the peak, as sums of 16 lanes are folded at the end of each",
-    ),
-    (
-        r"conv: .*@7 to \d+ k1, b1 forward|256@14 to 512 k1 s2, b1 forward",
-        "49 pixels fill 3.06 of 4 vectors; the tiles, 97 % of the time, use three quarters of their lanes",
+        r"conv: .*(256@14 to 512 k1 s2|@7 to \d+ k1), b1 forward",
+        "tiles run at 95 % of the peak; copying the image takes 4-14 % of the time, the more the fewer filters, and large "
+        "weights come from the third-level cache",
     ),
     (
         r"conv: .*(32@112|192@28) to 16 k1, b1 forward",
@@ -80,8 +76,8 @@ REASONS = (
     ),
     (
         r"conv: .*@14 to \d+ k1, b1 forward",
-        "196 pixels fill 12.25 of 13 vectors, whose loads cross cache lines; where the weight is 1 MB or more, packing it "
-        "takes 8-10 % of the time, and packing the image another 8 %",
+        "196 pixels fill 12.25 of 13 vectors; copying them takes 5-10 % of the time, the more the fewer filters, and below "
+        "96 channels the matrix product's tiles read them where they lie, across cache lines",
     ),
     (
         r"conv: .*k1 s2, b1 forward",

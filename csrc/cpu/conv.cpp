@@ -76,6 +76,8 @@ Path correlate_path(const Correlation& c) {
   if (prefers_pointwise(c))
     return {correlate_pointwise_workspace, correlate_pointwise, ConvLayout::filters,
             prepared_pointwise_bytes, prepare_pointwise};
+  if (prefers_pointwise_tiles(c))
+    return {correlate_pointwise_tiles_workspace, correlate_pointwise_tiles};
   if (prefers_pointwise_dots(c))
     return {correlate_pointwise_dots_workspace, correlate_pointwise_dots};
   if (prefers_winograd(c))

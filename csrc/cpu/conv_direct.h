@@ -44,6 +44,11 @@ bool prefers_pointwise_dots(const Correlation& c);
 size_t correlate_pointwise_dots_workspace(const Correlation& c);
 void correlate_pointwise_dots(const Correlation& c, void* workspace);
 
+// One tap, few pixels, copied into strips, the weight read where it lies.
+bool prefers_pointwise_tiles(const Correlation& c);
+size_t correlate_pointwise_tiles_workspace(const Correlation& c);
+void correlate_pointwise_tiles(const Correlation& c, void* workspace);
+
 // By Winograd's transforms: 3x3 taps next to each other, many channels and filters.
 bool prefers_winograd(const Correlation& c);
 size_t correlate_winograd_workspace(const Correlation& c);

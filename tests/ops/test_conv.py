@@ -91,6 +91,10 @@ PATHS = [
     path("pointwise", (3, 40, 9, 7), (70, 40, 1, 1)),
     path("pointwise-many-channels", (2, 1030, 5, 6), (131, 1030, 1, 1)),
     path("pointwise-many-channels-stride2", (1, 2080, 7, 9), (260, 1040, 1, 1), stride=2, groups=2),
+    path("pointwise-strips-lone-pixel", (1, 130, 7, 7), (137, 130, 1, 1)),
+    path("pointwise-strips-of-images", (3, 100, 9, 13), (131, 100, 1, 1)),
+    path("pointwise-strips-blocks", (5, 1100, 8, 7), (128, 1100, 1, 1)),
+    path("pointwise-strips-stride2-groups", (2, 200, 14, 13), (260, 100, 1, 1), stride=2, groups=2),
     path("pointwise-rows", (3, 9, 23, 25), (10, 9, 1, 1)),
     path("pointwise-rows-pieces-groups", (2, 26, 30, 41), (32, 13, 1, 1), groups=2),
     path("pointwise-rows-blocks", (1, 230, 23, 23), (40, 230, 1, 1)),
@@ -192,6 +196,7 @@ def test_channels_last(case, level):
 
 ACTIVATED = (
     "tiny-images", "first-layer", "first-layer-colour", "pointwise-many-channels", "long-sums",
+    "pointwise-strips-lone-pixel", "pointwise-strips-of-images",
 )  # fmt: skip
 
 

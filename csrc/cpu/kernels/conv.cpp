@@ -6,6 +6,7 @@
 #include "cpu/kernels/conv_dots.h"
 #include "cpu/kernels/conv_filters.h"
 #include "cpu/kernels/conv_pack.h"
+#include "cpu/kernels/conv_pointwise.h"
 #include "cpu/kernels/conv_winograd.h"
 
 namespace fastnn {
@@ -18,9 +19,9 @@ static constexpr ConvPackers packers() {
 }
 
 const ConvKernels* conv_kernels() {
-  static constexpr ConvKernels kernels{packers<float>(), packers<double>(), direct<float>(),
-                                       direct<double>(), filters<float>(),  winograd<float>(),
-                                       dots_kernels()};
+  static constexpr ConvKernels kernels{packers<float>(), packers<double>(),  direct<float>(),
+                                       direct<double>(), filters<float>(),   winograd<float>(),
+                                       dots_kernels(),   pointwise_kernels()};
   return &kernels;
 }
 

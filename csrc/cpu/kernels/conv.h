@@ -5,6 +5,7 @@
 #include "cpu/kernels/conv_direct_table.h"
 #include "cpu/kernels/conv_dots_table.h"
 #include "cpu/kernels/conv_filters_table.h"
+#include "cpu/kernels/conv_pointwise_table.h"
 #include "cpu/kernels/conv_winograd_table.h"
 #include "cpu/kernels/isa_table.h"
 #include "fastnn/dtype.h"
@@ -56,9 +57,10 @@ struct ConvKernels {
   ConvPackers f64;
   ConvDirect direct_f32;
   ConvDirect direct_f64;
-  ConvFilters filters;    // float32
-  ConvWinograd winograd;  // float32
-  ConvDots dots;          // float32
+  ConvFilters filters;      // float32
+  ConvWinograd winograd;    // float32
+  ConvDots dots;            // float32
+  ConvPointwise pointwise;  // float32
 };
 
 FASTNN_KERNELS(ConvKernels, conv_kernels)
