@@ -30,16 +30,17 @@ FASTNN_INLINE void forward_2x2_block(const AvgRows<T>& a, const T* top, const La
 
 template <class T>
 void rows_2x2(const AvgRows<T>& a) {
-  constexpr int64_t n = kLanes<T>;
-  const int64_t whole = a.w.out / n * n, rest = a.w.out - whole;
-  const LanePair<T> inside = first_lanes<T>(2 * rest);
+  const LanePair<T> inside = first_lanes<T>(2 * (a.w.out % kLanes<T>));
   int64_t od = a.first / a.h.out, oh = a.first % a.h.out;
   for (int64_t r = a.first; r < a.last; ++r) {
     const T* top = a.x + od * a.x_d + 2 * oh * a.x_h;
     T* y = a.y + od * a.y_d + oh * a.y_h;
-    for (int64_t o = 0; o < whole; o += n)
-      forward_2x2_block<T, false>(a, top + 2 * o, inside, y + o, n);
-    if (rest) forward_2x2_block<T, true>(a, top + 2 * whole, inside, y + whole, rest);
+    for_outputs<T>(a.w.out, [&](int64_t o, int64_t n) __attribute__((always_inline)) {
+      if (n == kLanes<T>)
+        forward_2x2_block<T, false>(a, top + 2 * o, inside, y + o, n);
+      else
+        forward_2x2_block<T, true>(a, top + 2 * o, inside, y + o, n);
+    });
     if (++oh == a.h.out) oh = 0, ++od;
   }
 }
@@ -51,12 +52,11 @@ FASTNN_INLINE void backward_2x2_rows(const AvgRowsBackward<T>& a, int64_t id, in
   T* top = a.dx + id * a.dx_d + 2 * oh * a.dx_h;
   T* bottom = top + a.dx_h;
   const T share = share_of(a.divisor);
-  for (int64_t o = 0; o < a.w.out; o += kLanes<T>) {
-    const int64_t n = at_most(a.w.out - o, kLanes<T>), left = a.w.in - 2 * o;
+  for_outputs<T>(a.w.out, [&](int64_t o, int64_t n) __attribute__((always_inline)) {
     const Vec<T> g = Vec<T>{} + load_channels(dy + o, n) * share;
-    store_pair<T>(top + 2 * o, g, g, left);
-    store_pair<T>(bottom + 2 * o, g, g, left);
-  }
+    store_pair<T>(top + 2 * o, g, g, 2 * n);
+    store_pair<T>(bottom + 2 * o, g, g, 2 * n);
+  });
   if (a.w.in % 2) top[a.w.in - 1] = bottom[a.w.in - 1] = 0;
 }
 

@@ -30,20 +30,20 @@ FASTNN_INLINE void forward_2x2_block(const T* top, const T* bottom, const LanePa
 
 template <class T, bool kIndex>
 void rows_2x2(const MaxRows<T>& a) {
-  constexpr int64_t n = kLanes<T>;
-  const int64_t whole = a.w.out / n * n, rest = a.w.out - whole;
-  const LanePair<T> inside = first_lanes<T>(2 * rest);
+  const LanePair<T> inside = first_lanes<T>(2 * (a.w.out % kLanes<T>));
   int64_t od = a.first / a.h.out, oh = a.first % a.h.out;
   for (int64_t r = a.first; r < a.last; ++r) {
     const T* top = a.x + od * a.x_d + 2 * oh * a.x_h;
     const T* bottom = top + a.x_h;
     T* y = a.y + od * a.y_d + oh * a.y_h;
     uint8_t* index = kIndex ? a.index + od * a.index_d + oh * a.index_h : nullptr;
-    for (int64_t o = 0; o < whole; o += n)
-      forward_2x2_block<T, kIndex, false>(top + 2 * o, bottom + 2 * o, inside, n, y + o, index + o);
-    if (rest)
-      forward_2x2_block<T, kIndex, true>(top + 2 * whole, bottom + 2 * whole, inside, rest,
-                                         y + whole, index + whole);
+    for_outputs<T>(a.w.out, [&](int64_t o, int64_t n) __attribute__((always_inline)) {
+      const T *here = top + 2 * o, *below = bottom + 2 * o;
+      if (n == kLanes<T>)
+        forward_2x2_block<T, kIndex, false>(here, below, inside, n, y + o, index + o);
+      else
+        forward_2x2_block<T, kIndex, true>(here, below, inside, n, y + o, index + o);
+    });
     if (++oh == a.h.out) oh = 0, ++od;
   }
 }
@@ -77,19 +77,15 @@ FASTNN_INLINE void backward_2x2_block(Vec<T> g, const uint8_t* index, int64_t n,
 
 template <class T>
 FASTNN_INLINE void backward_2x2_rows(const MaxRowsBackward<T>& a, int64_t id, int64_t oh) {
-  constexpr int64_t n = kLanes<T>;
   const T* g = a.dy + id * a.dy_d + oh * a.dy_h;
   const uint8_t* index = a.index + id * a.index_d + oh * a.index_h;
   T* top = a.dx + id * a.dx_d + 2 * oh * a.dx_h;
   T* bottom = top + a.dx_h;
-  int64_t o = 0;
-  for (; o + n <= a.w.out; o += n)
-    backward_2x2_block<T>(load(g + o), index + o, n, 2 * n, top + 2 * o, bottom + 2 * o);
-  if (o < a.w.out)
-    backward_2x2_block<T>(load_n(g + o, a.w.out - o), index + o, a.w.out - o, a.w.in - 2 * o,
-                          top + 2 * o, bottom + 2 * o);
-  else if (a.w.in % 2)
-    top[a.w.in - 1] = bottom[a.w.in - 1] = 0;
+  for_outputs<T>(a.w.out, [&](int64_t o, int64_t n) __attribute__((always_inline)) {
+    const Vec<T> here = n == kLanes<T> ? load(g + o) : load_n(g + o, n);
+    backward_2x2_block<T>(here, index + o, n, 2 * n, top + 2 * o, bottom + 2 * o);
+  });
+  if (a.w.in % 2) top[a.w.in - 1] = bottom[a.w.in - 1] = 0;
 }
 
 // ---- Channels-last ---------------------------------------------------------------------------

@@ -44,6 +44,20 @@ FASTNN_INLINE void store_pair(T* dx, Vec<T> even, Vec<T> odd, int64_t left) {
     store_some<T>(dx + kLanes<T>, zip_high<T>(even, odd), at_most(left - kLanes<T>, kLanes<T>));
 }
 
+// block(o, how many outputs count) for a row, whole vectors first. Where masks cost something, the
+// last vector begins early enough to be whole: some outputs are computed twice, alike.
+template <class T, class F>
+FASTNN_INLINE void for_outputs(int64_t out, F block) {
+  constexpr int64_t n = kLanes<T>;
+  int64_t o = 0;
+  for (; o + n <= out; o += n) block(o, n);
+  if (o == out) return;
+  if (kMasksAreFree || out < n)
+    block(o, out - o);
+  else
+    block(out - n, n);
+}
+
 // body(vector of channels, how many of them count), with that number a constant for whole ones.
 template <class T, class F>
 FASTNN_INLINE void for_channels(int64_t channels, F body) {
