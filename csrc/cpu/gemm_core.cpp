@@ -1,7 +1,6 @@
 #include "cpu/gemm_core.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "cpu/gemm_parts.h"
@@ -311,47 +310,17 @@ class Run : GemmParts {
       t.scratch = space_ + plan_.scratch + worker * plan_.scratch_each;
       t.at = pointers(0);
       t.rows = {panel * f_.mr, std::min(p_.m, (panel + 1) * f_.mr)};
+      if (is_plain()) {
+        for (int64_t i = t.rows.begin; i < t.rows.end; ++i)
+          add_segments(i, 0, p_.n, offset(t.at.c, i * p_.c.row, plan_.sum));
+        return;
+      }
       for (int64_t j = 0; j < p_.n; j += plan_.nb) {
         t.columns = {j, std::min(p_.n, j + plan_.nb)};
         fetch_bias(t);
         for (int64_t jj = j; jj < t.columns.end; jj += f_.nr) combine_tile(t, jj);
       }
     });
-  }
-
-  void combine_tile(const Task& t, int64_t j) const {
-    const int64_t i = t.rows.begin;
-    GemmTile tile = waiting_tile(t, j);
-    for (int r = 0; r < tile.m; ++r)
-      f_.sum({offset(tile.c, r * f_.nr, plan_.sum), partial_sums(0, i + r, j), p_.m * p_.n,
-              plan_.segments, tile.n});
-    complete(t, tile, j);
-  }
-
-  // ---- One row, or a few, times a matrix ----
-
-  void run_vector(Task& t) const {
-    const int64_t k0 = t.segment * plan_.seg_k, k = std::min(p_.k - k0, plan_.seg_k);
-    const void* x = offset(t.at.a, k0 * p_.a.k_stride, plan_.elem);
-    if (p_.a.k_stride != 1) {
-      f_.pack({t.scratch, 1, x, p_.dtype, 0, p_.a.k_stride, 1, k});
-      x = t.scratch;
-    }
-    const bool partial = plan_.segments > 1;
-    char* y = partial ? partial_sums(t.segment, 0, t.columns.begin) : t.scratch + plan_.scratch_b;
-    const int64_t first = t.columns.begin * p_.b.lane_stride + k0 * p_.b.k_stride;
-    f_.vector({x, offset(t.at.b, first, plan_.elem), p_.b.lane_stride, p_.b.k_stride, k,
-               t.columns.size(), y, p_.m, p_.a.lane_stride, plan_.nb});
-    if (partial) return;
-    fetch_bias(t);
-    for (int64_t j = t.columns.begin; j < t.columns.end; j += f_.nr) {
-      GemmTile tile = waiting_tile(t, j);
-      for (int64_t i = 0; i < tile.m; ++i)
-        memcpy(offset(tile.c, i * f_.nr, plan_.sum),
-               offset(y, i * plan_.nb + j - t.columns.begin, plan_.sum),
-               static_cast<size_t>(tile.n * plan_.sum));
-      complete(t, tile, j);
-    }
   }
 
   Range batch_{}, span_{};  // of the pass

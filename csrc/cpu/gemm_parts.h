@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "cpu/gemm_core.h"
@@ -154,6 +155,12 @@ class GemmParts {
 
   // ---- Results ----
 
+  // Sums are the result.
+  bool is_plain() const {
+    return p_.alpha == 1 && p_.beta == 0 && !p_.bias_m.data && !p_.bias_n.data && !plan_.staged &&
+           p_.activation == Activation::none && p_.c.col == 1;
+  }
+
   void gather_output(const void* out, int m, int n, void* tile) const {
     f_.pack({tile, f_.nr, out, p_.c.dtype, p_.c.col, p_.c.row, n, m});
   }
@@ -223,6 +230,62 @@ class GemmParts {
     tile.rectifier = rectifier_of(p_.activation);
     f_.packed(tile);
     finish(tile, out, i, j);
+  }
+
+  // ---- Segments of K: their sums are added in order ----
+
+  void add_segments(int64_t row, int64_t column, int64_t n, void* out) const {
+    f_.sum({out, partial_sums(0, row, column), p_.m * p_.n, plan_.segments, n});
+  }
+
+  void combine_tile(const Task& t, int64_t j) const {
+    const int64_t i = t.rows.begin;
+    GemmTile tile = waiting_tile(t, j);
+    for (int r = 0; r < tile.m; ++r)
+      add_segments(i + r, j, tile.n, offset(tile.c, r * f_.nr, plan_.sum));
+    complete(t, tile, j);
+  }
+
+  // ---- One row, or a few, times a matrix ----
+
+  void run_vector(const Task& t) const {
+    const int64_t k0 = t.segment * plan_.seg_k, k = std::min(p_.k - k0, plan_.seg_k);
+    const void* x = offset(t.at.a, k0 * p_.a.k_stride, plan_.elem);
+    if (p_.a.k_stride != 1) {
+      f_.pack({t.scratch, 1, x, p_.dtype, 0, p_.a.k_stride, 1, k});
+      x = t.scratch;
+    }
+    const int64_t first = t.columns.begin * p_.b.lane_stride + k0 * p_.b.k_stride;
+    GemmVector v{x,
+                 offset(t.at.b, first, plan_.elem),
+                 p_.b.lane_stride,
+                 p_.b.k_stride,
+                 k,
+                 t.columns.size(),
+                 t.scratch + plan_.scratch_b,
+                 p_.m,
+                 p_.a.lane_stride,
+                 plan_.nb};
+    const bool partial = plan_.segments > 1, done = !partial && is_plain();
+    if (partial) v.y = partial_sums(t.segment, 0, t.columns.begin);
+    if (done) {
+      v.y = offset(t.at.c, t.columns.begin, plan_.sum);
+      v.y_row = p_.c.row;
+    }
+    f_.vector(v);
+    if (!partial && !done) complete_vector(t, static_cast<const char*>(v.y));
+  }
+
+  void complete_vector(Task t, const char* y) const {
+    fetch_bias(t);
+    for (int64_t j = t.columns.begin; j < t.columns.end; j += f_.nr) {
+      GemmTile tile = waiting_tile(t, j);
+      for (int64_t i = 0; i < tile.m; ++i)
+        memcpy(offset(tile.c, i * f_.nr, plan_.sum),
+               y + (i * plan_.nb + j - t.columns.begin) * plan_.sum,
+               static_cast<size_t>(tile.n * plan_.sum));
+      complete(t, tile, j);
+    }
   }
 
   const GemmProblem& p_;

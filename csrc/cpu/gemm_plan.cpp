@@ -95,7 +95,7 @@ bool is_vector_by_matrix(const GemmProblem& p, int64_t m, const GemmOperand& x,
   return few && x.k_stride == 1 && matrix.k_stride == 1 && matrix.lane_stride != 1;
 }
 
-constexpr int64_t kVectorTaskBytes = 128 << 10;  // of the matrix, for one row
+constexpr int64_t kVectorTaskBytes = 256 << 10;  // of the matrix, for one row
 constexpr int64_t kVectorTasks = 16;
 
 // One row times a matrix whose rows lie in runs: each task reads some whole rows.

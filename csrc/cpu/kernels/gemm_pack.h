@@ -265,9 +265,16 @@ static void finish(const GemmFinish& f) {
 
 template <class T>
 static void sum(const GemmSum& s) {
+  constexpr int L = kLanes<T>;
   T* dst = static_cast<T*>(s.dst);
   const T* partial = static_cast<const T*>(s.partial);
-  for (int64_t i = 0; i < s.n; ++i) {
+  int64_t i = 0;
+  for (; i + L <= s.n; i += L) {
+    Vec<T> total = load(partial + i);
+    for (int64_t p = 1; p < s.count; ++p) total += load(partial + p * s.stride + i);
+    store(dst + i, total);
+  }
+  for (; i < s.n; ++i) {
     T total = partial[i];
     for (int64_t p = 1; p < s.count; ++p) total += partial[p * s.stride + i];
     dst[i] = total;
