@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "cpu/conv_shape.h"
+#include "cpu/gemm_plan.h"
 #include "cpu/kernels/conv.h"
 
 namespace fastnn {
@@ -55,6 +56,23 @@ struct Bands {
             width,
             phases,
             dst};
+  }
+};
+
+// A batch of images of `all_rows` rows cut into groups of up to `limit` pixels or tiles, `across`
+// to a row, as even as can be: bands of rows of an image, or some whole images.
+struct PixelGroups {
+  int64_t bands, rows;  // of an image (1 band when images are whole)
+  int64_t images;       // of a group (1 when there are bands)
+  int64_t groups;
+
+  PixelGroups(int64_t batch, int64_t all_rows, int64_t across, int64_t limit) {
+    const int64_t all = all_rows * across;
+    bands = std::min(all_rows, ceil_div(all, limit));
+    rows = ceil_div(all_rows, bands);
+    bands = ceil_div(all_rows, rows);
+    images = bands > 1 ? 1 : ceil_div(batch, ceil_div(batch, std::max<int64_t>(1, limit / all)));
+    groups = bands * ceil_div(batch, images);
   }
 };
 

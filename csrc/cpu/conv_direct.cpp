@@ -10,8 +10,6 @@ namespace {
 constexpr int64_t kBandBytes = 192 << 10;
 constexpr int64_t kTaskWork = 200000;  // multiply-adds
 
-int64_t round_up(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
-
 // How one correlation is cut: filters in blocks, output rows in bands.
 struct RowPlan {
   const Correlation& c;

@@ -125,13 +125,11 @@ struct FilterPlan {
            kElem;
   }
   void cut_pixels(int64_t limit) {
-    const int64_t out_rows = c.axis[1].out, pixels = c.pixels();
-    bands = std::min(out_rows, ceil_div(pixels, limit));
-    rows = ceil_div(out_rows, bands);
-    bands = ceil_div(out_rows, rows);
-    images =
-        bands > 1 ? 1 : ceil_div(c.batch, ceil_div(c.batch, std::max<int64_t>(1, limit / pixels)));
-    pixel_groups = bands * ceil_div(c.batch, images);
+    const PixelGroups cut(c.batch, c.axis[1].out, c.axis[2].out, limit);
+    bands = cut.bands;
+    rows = cut.rows;
+    images = cut.images;
+    pixel_groups = cut.groups;
   }
   void lay_out() {
     const int64_t most = ceil_div(panels, panel_groups);

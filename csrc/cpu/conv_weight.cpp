@@ -14,9 +14,6 @@ constexpr int64_t kChannelBlock = 16;
 constexpr int64_t kTasks = 16;             // at least, where the shape allows it
 constexpr int64_t kMaxPartial = 64 << 20;  // bytes of sums
 
-int64_t round_up(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 struct WeightPlan {
   const Correlation& c;
   const ConvDirect& kernels;

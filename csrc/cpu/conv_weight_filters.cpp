@@ -39,8 +39,8 @@ struct TapPlan {
   int64_t images, rows;   // of a band
   int64_t row_bands, all_bands;
   int64_t blocks, groups, segments;  // of channels, of panels, of bands
-  int64_t chunk;                     // taps that a kernel takes at once,
-  bool paired = false;   // of two channels: those of one are too few to sum without waiting
+  int64_t taps_at_once;              // that a kernel takes
+  bool paired = false;   // of two channels at once: a row of one is too few to sum without waiting
   int64_t image, plane;  // values of x: an image of a channel, a channel
   int64_t offset_bytes, partial_bytes, x_bytes, scratch_each;
 
@@ -66,7 +66,7 @@ struct TapPlan {
     const int64_t tasks = c.groups * blocks * groups;
     segments = std::clamp<int64_t>(ceil_div(kTasks, tasks), 1, std::max<int64_t>(1, all_bands));
     segments = std::clamp<int64_t>(kMaxPartial / (cells() * elem), 1, segments);
-    choose_chunk();
+    choose_taps();
     lay_out();
   }
 
@@ -101,16 +101,16 @@ struct TapPlan {
     row_bands = ceil_div(out_rows, rows);
     all_bands = ceil_div(c.batch, images) * row_bands;
   }
-  void choose_chunk() {
+  void choose_taps() {
     const int64_t most = kernels.max_taps[panel > lanes ? 2 : 1], row = c.axis[2].taps;
     if (!adjacent() || row > most) {
-      chunk = ceil_div(taps, ceil_div(taps, most));
+      taps_at_once = ceil_div(taps, ceil_div(taps, most));
       return;
     }
     // Whole rows of adjacent taps are quicker.
-    chunk = std::min(c.axis[1].taps, most / row) * row;
-    if (row == 3 && c.axis[1].taps == 3 && chunk < 9) chunk = row;
-    paired = row == 3 && chunk == row && 2 * row <= most && c.in > 1;
+    taps_at_once = std::min(c.axis[1].taps, most / row) * row;
+    if (row == 3 && c.axis[1].taps == 3 && taps_at_once < 9) taps_at_once = row;
+    paired = row == 3 && taps_at_once == row && 2 * row <= most && c.in > 1;
   }
   void lay_out() {
     const int64_t channels = round_up(ceil_div(c.in, blocks) + 1, unit) + unit;
@@ -194,15 +194,15 @@ class TapRun {
     }
   }
 
-  // Chunks of taps, each for a channel and for the one after it: pairs begin at even channels, and
-  // a vector of adjacent channels has an even number of them.
+  // Taps in turn, as many as a kernel takes, each for a channel and for the one after it: pairs
+  // begin at even channels, and a vector of adjacent channels has an even number of them.
   void fill_pairs() {
     const int64_t to_next = p_.chunks ? 1 : p_.plane;
     int64_t* pair = offset_ + p_.taps;
-    for (int64_t k = 0; k < p_.taps; k += p_.chunk, pair += 2 * p_.chunk)
-      for (int64_t i = 0; i < p_.chunk; ++i) {
+    for (int64_t k = 0; k < p_.taps; k += p_.taps_at_once, pair += 2 * p_.taps_at_once)
+      for (int64_t i = 0; i < p_.taps_at_once; ++i) {
         pair[i] = offset_[k + i];
-        pair[p_.chunk + i] = offset_[k + i] + to_next;
+        pair[p_.taps_at_once + i] = offset_[k + i] + to_next;
       }
   }
 
@@ -269,8 +269,8 @@ class TapRun {
     tile.dy = dy_panel(t, j);
     char* const sum = partial_ + p_.sum(t.segment, t.g, j, t.channel0);
     const int64_t channels = t.channel1 - t.channel0;
-    for (int64_t k = 0; k < p_.taps; k += p_.chunk) {
-      const int64_t taps = std::min(p_.chunk, p_.taps - k);
+    for (int64_t k = 0; k < p_.taps; k += p_.taps_at_once) {
+      const int64_t taps = std::min(p_.taps_at_once, p_.taps - k);
       tile.adjacent = p_.adjacent() && taps % tile.width == 0 && k % tile.width == 0;
       for (int64_t i = 0; i < channels; i += tile.taps / taps) {
         const bool two = p_.paired && i + 1 < channels;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cpu/conv_band.h"
 #include "cpu/conv_direct.h"
 #include "cpu/gemm_plan.h"
 #include "cpu/kernels/conv.h"
@@ -135,13 +136,11 @@ struct WinogradPlan {
     return std::clamp((share - kRoom) / (kNoRoom - kRoom), 0.0, 1.0);
   }
   void cut_tiles(int64_t limit) {
-    const int64_t all = tile_rows * tile_columns;
-    bands = std::min(tile_rows, ceil_div(all, limit));
-    rows = ceil_div(tile_rows, bands);
-    bands = ceil_div(tile_rows, rows);
-    images =
-        bands > 1 ? 1 : ceil_div(c.batch, ceil_div(c.batch, std::max<int64_t>(1, limit / all)));
-    tile_groups = bands * ceil_div(c.batch, images);
+    const PixelGroups cut(c.batch, tile_rows, tile_columns, limit);
+    bands = cut.bands;
+    rows = cut.rows;
+    images = cut.images;
+    tile_groups = cut.groups;
   }
   void lay_out() {
     const int64_t lanes = kernels.lanes;

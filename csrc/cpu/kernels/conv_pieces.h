@@ -21,14 +21,6 @@ struct Piece {
   uint32_t low, high;  // of every second value: the lanes of the two vectors that they lie in
 };
 
-template <class T>
-FASTNN_INLINE Vec<T> load_over(Vec<T> v, uint32_t mask, const T* p) {
-  if constexpr (sizeof(T) == 4)
-    return (Vec<T>)_mm512_mask_loadu_ps((__m512)v, static_cast<__mmask16>(mask), p);
-  else
-    return (Vec<T>)_mm512_mask_loadu_pd((__m512d)v, static_cast<__mmask8>(mask), p);
-}
-
 // v, whose lanes of `piece` are 0, with them: neighbours in memory (Unit 1), or every second value.
 template <class T, int Unit>
 FASTNN_INLINE Vec<T> load_piece(Vec<T> v, const Piece& piece, const T* data) {

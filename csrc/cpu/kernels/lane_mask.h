@@ -40,10 +40,7 @@ FASTNN_INLINE LaneMask<T> mask_inside(int64_t column, int64_t size) {
 template <class T>
 FASTNN_INLINE Vec<T> load_where(LaneMask<T> mask, const T* p) {
 #if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4)
-    return (Vec<T>)_mm512_maskz_loadu_ps(static_cast<__mmask16>(mask.bits), p);
-  else
-    return (Vec<T>)_mm512_maskz_loadu_pd(static_cast<__mmask8>(mask.bits), p);
+  return load_over(Vec<T>{}, mask.bits, p);
 #else
   if constexpr (sizeof(T) == 4)
     return (Vec<T>)_mm256_maskload_ps(p, (__m256i)mask.lanes);

@@ -87,14 +87,22 @@ FASTNN_INLINE bool all_lanes(const LaneRange<T>& r) {
 #endif
 }
 
+#if defined(__AVX512F__)
+// v with p[i] in the lanes i of the mask; the memory of the others is not touched.
+template <class T>
+FASTNN_INLINE Vec<T> load_over(Vec<T> v, uint32_t mask, const T* p) {
+  if constexpr (sizeof(T) == 4)
+    return (Vec<T>)_mm512_mask_loadu_ps((__m512)v, static_cast<__mmask16>(mask), p);
+  else
+    return (Vec<T>)_mm512_mask_loadu_pd((__m512d)v, static_cast<__mmask8>(mask), p);
+}
+#endif
+
 // p[i] in the lanes i of the range, `fill` in the others, whose memory is not touched.
 template <class T>
 FASTNN_INLINE Vec<T> load_range(const T* p, const LaneRange<T>& r, T fill) {
 #if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4)
-    return (Vec<T>)_mm512_mask_loadu_ps((__m512)splat<T>(fill), r.mask, p);
-  else
-    return (Vec<T>)_mm512_mask_loadu_pd((__m512d)splat<T>(fill), static_cast<__mmask8>(r.mask), p);
+  return load_over(splat<T>(fill), r.mask, p);
 #elif defined(__AVX2__)
   Vec<T> v;
   if constexpr (sizeof(T) == 4)
