@@ -276,7 +276,11 @@ class Run : GemmParts {
   void set_a(const Task& t, int64_t block, int64_t i, GemmTile& tile) const {
     if (plan_.a == GemmMode::direct) {
       tile.a = offset(t.at.a, i * p_.a.lane_stride + t.k.begin * p_.a.k_stride, plan_.elem);
+    } else if (rows_in_place(t, tile.m)) {
+      tile.a = offset(t.at.a, i * p_.a.lane_stride + t.k.begin, plan_.elem);
+      tile.a_row = p_.a.lane_stride;
     } else if (plan_.a == GemmMode::own) {
+      tile.a_row = 1;
       pack_a(t.at, t.batch, i, t.k, t.scratch);
       tile.a = t.scratch;
     } else {
@@ -284,6 +288,12 @@ class Run : GemmParts {
     }
     tile.ahead = tile.a;
     if (plan_.a == GemmMode::shared) tile.ahead = offset(tile.a, f_.a_panel * plan_.kc, plan_.elem);
+  }
+
+  // Tiles of a matrix unit hold rows of A as they lie in memory: no need to pack those.
+  bool rows_in_place(const Task& t, int rows) const {
+    return f_.row_group != 0 && rows % f_.row_group == 0 && !p_.a.pack && p_.a.k_stride == 1 &&
+           p_.a.lane_stride != 1 && t.k.size() % f_.k_step == 0;
   }
 
   // `behind`: the tile before, which this one stores meanwhile where it can; then this one.

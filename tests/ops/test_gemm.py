@@ -153,6 +153,29 @@ def test_bfloat16_orders_in_memory(rng, level, m, n, k):
 
 
 @pytest.mark.parametrize("level", NATIVE_BF16)
+@pytest.mark.parametrize("m,k", [(32, 64), (48, 96), (64, 256), (112, 2048), (80, 4128), (50, 64)])
+def test_bfloat16_rows_in_place(rng, level, m, k):
+    """Rows of A that are read where they are: far apart, the same ones, one element apart, backwards; NaN beside them."""
+    n = 72
+    _, b = operands(rng, m, n, k, DTYPES["bfloat16"])
+    room = np.full((m + 2, k + 34), np.nan, DTYPES["bfloat16"])
+    room[1:-1, 17:-17] = rng.standard_normal((m, k))
+    line = rng.standard_normal(m + k - 1).astype(DTYPES["bfloat16"])
+    inner = room[1:-1, 17:-17]
+    windows = np.lib.stride_tricks.sliding_window_view(line.view(np.int16), k).view(line.dtype)
+    with isa(level):
+        for a in (inner, inner[::-1], np.broadcast_to(line[:k], (m, k)), windows):
+            want = a.astype(np.float64) @ b.astype(np.float64)
+            out = np.full((m, n), np.nan, np.float32)
+            _core.gemm(a, b, out=out)
+            assert relative_error(out, want) <= 3e-6
+            ours = _core.gemm(a, b).tobytes()
+            for threads in (1, 2, 3):
+                with num_threads(threads):
+                    assert _core.gemm(a, b).tobytes() == ours
+
+
+@pytest.mark.parametrize("level", NATIVE_BF16)
 def test_bfloat16_in_a_forked_child(rng, level):
     a, b = operands(rng, 70, 90, 400, DTYPES["bfloat16"])
     with isa(level):

@@ -14,9 +14,23 @@ static void nothing() {}
 template <class T>
 static constexpr GemmFamily family() {
   return {
-      kRows,    kBPanel<T>,           kAPanel<T>,          1,        1,        false,    &nothing,
-      &nothing, &run_tile<T, true>,   &run_tile<T, false>, &pack<T>, &pack<T>, &pack<T>, &finish<T>,
-      &sum<T>,  &vector_by_matrix<T>,
+      kRows,
+      kBPanel<T>,
+      kAPanel<T>,
+      1,
+      1,
+      false,
+      0,
+      &nothing,
+      &nothing,
+      &run_tile<T, true>,
+      &run_tile<T, false>,
+      &pack<T>,
+      &pack<T>,
+      &pack<T>,
+      &finish<T>,
+      &sum<T>,
+      &vector_by_matrix<T>,
   };
 }
 

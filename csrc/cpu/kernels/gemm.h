@@ -17,7 +17,7 @@ struct GemmFinish;
 // Pointers are to the type of accumulation T, except a and b in the bfloat16 family.
 struct GemmTile {
   const void* a;
-  int64_t a_row, a_k;  // strides of A; read by `direct` only
+  int64_t a_row, a_k;  // strides of A; read by `direct` only, and see GemmFamily::row_group
   const void* b;
   int64_t b_k;  // stride of B along k; columns are adjacent
   int64_t k;
@@ -87,6 +87,9 @@ struct GemmFamily {
   int k_step;  // packed operands are filled up with zeros to a multiple of so many k
   int speed;   // of multiply-adds, next to the float family: how large a task should be
   bool stores_behind;
+  // Not 0: `packed` also takes rows of A where they are, `a_row` apart (packed: 1), if they are a
+  // multiple of so many, with k adjacent and in whole steps.
+  int row_group;
   // Around all calls of `packed` of a task: a state of the registers that a thread has to set.
   void (*enter)();
   void (*leave)();

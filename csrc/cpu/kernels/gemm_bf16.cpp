@@ -144,7 +144,9 @@ FASTNN_INLINE void add_products(Rows a, const char* b, int64_t steps, float* sum
   store_upper<NT>(sum);
 }
 
-static Rows rows_of(const GemmTile& t) { return {static_cast<const char*>(t.a), row_of_a(t.k)}; }
+static Rows rows_of(const GemmTile& t) {
+  return {static_cast<const char*>(t.a), t.a_row == 1 ? row_of_a(t.k) : 2 * t.a_row};
+}
 
 // Up to 32 rows.
 template <int MT, int NT>
@@ -215,6 +217,7 @@ static void product(const GemmTile& t) {
 static void run_tile_bf16(const GemmTile& t) { t.n > kTile ? product<2>(t) : product<1>(t); }
 
 constexpr bool kStoresBehind = true;
+constexpr int kRowGroup = kTile;
 constexpr int kSpeed = 16;
 
 #else
@@ -272,14 +275,15 @@ static void run_tile_bf16(const GemmTile& t) {
 
 constexpr int kSpeed = 1;
 constexpr bool kStoresBehind = false;
+constexpr int kRowGroup = 0;
 
 #endif
 
 const GemmFamily* gemm_bf16_family() {
   static constexpr GemmFamily family = {
-      kRowsAtOnce,  kColumns,       kRowsAtOnce,    kStepK,  kSpeed,  kStoresBehind,
-      &enter,       &leave,         &run_tile_bf16, nullptr, &pack_a, &pack_b_bf16,
-      &pack<float>, &finish<float>, &sum<float>,    nullptr,
+      kRowsAtOnce,  kColumns,     kRowsAtOnce,    kStepK,         kSpeed,  kStoresBehind,
+      kRowGroup,    &enter,       &leave,         &run_tile_bf16, nullptr, &pack_a,
+      &pack_b_bf16, &pack<float>, &finish<float>, &sum<float>,    nullptr,
   };
   return &family;
 }
