@@ -16,7 +16,7 @@ constexpr int kTile = 16;         // rows and columns of a tile of sums
 constexpr int kHalf = 2 * kTile;  // rows that are summed in tiles at a time
 // Steps of k for one half, then for the other: so few that they share B's in the first-level cache,
 // where the sums wait, too.
-constexpr int64_t kChunk = 4;
+constexpr int64_t kChunk = 8;
 constexpr int kSumRow = kColumns * 4;      // bytes, of sums that wait in memory
 constexpr int kLower = kTile * kColumns;   // where the lower tiles begin
 constexpr int kSecond = kHalf * kColumns;  // and the second half
