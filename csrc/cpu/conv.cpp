@@ -97,6 +97,7 @@ Path weight_path(const Correlation& c) {
   if (prefers_channels(c)) return {correlate_weight_channels_workspace, correlate_weight_channels};
   if (weight_prefers_planes(c)) return {correlate_weight_planes_workspace, correlate_weight_planes};
   if (weight_prefers_taps(c)) return {correlate_weight_taps_workspace, correlate_weight_taps};
+  if (weight_prefers_strips(c)) return {correlate_weight_strips_workspace, correlate_weight_strips};
   if (weight_prefers_dots(c)) return {correlate_weight_dots_workspace, correlate_weight_dots};
   if (weight_prefers_direct(c)) return {correlate_weight_direct_workspace, correlate_weight_direct};
   return {correlate_weight_gemm_workspace, correlate_weight_gemm};

@@ -71,6 +71,11 @@ bool weight_prefers_dots(const Correlation& c);
 size_t correlate_weight_dots_workspace(const Correlation& c);
 void correlate_weight_dots(const Correlation& c, void* workspace);
 
+// The same for many filters and channels, x turned.
+bool weight_prefers_strips(const Correlation& c);
+size_t correlate_weight_strips_workspace(const Correlation& c);
+void correlate_weight_strips(const Correlation& c, void* workspace);
+
 // Depthwise, channels adjacent in both images.
 bool prefers_channels(const Correlation& c);
 size_t correlate_channels_workspace(const Correlation& c);
