@@ -37,6 +37,7 @@ struct TilesPlan {
   const Correlation& c;
   const ConvPointwise& kernels;
   int64_t pixels, rest, whole;                // of an image: all, those gathered, the others
+  bool flat;                                  // an image's pixels are adjacent
   bool lone;                                  // one pixel is all that is gathered
   int64_t image_strips, rest_strips, strips;  // of an image, of the batch
   int64_t strip_cells;                        // room for a channel of a strip
@@ -49,6 +50,8 @@ struct TilesPlan {
       : c(correlation), kernels(active_conv_kernels().pointwise), pixels(c.pixels()) {
     const int64_t lanes = kernels.lanes;
     rest = pixels % lanes;
+    flat = c.axis[1].step == 1 && c.axis[2].step == 1 && c.axis[1].out == c.axis[1].size &&
+           c.axis[2].out == c.axis[2].size && pixel_stride(c, c.image) == 1;
     lone = c.batch == 1 && rest == 1;
     whole = pixels - rest;
     strip_cells = kernels.vectors * lanes;
@@ -99,7 +102,10 @@ class TilesRun {
   }
 
   void all() const {
-    for (int64_t i = 0; p_.lone && i < c_.groups * c_.in; ++i) lone_[i] = *pixel(0, i, p_.whole);
+    if (p_.lone) {
+      const float* from = pixel(0, 0, p_.whole);
+      for (int64_t i = 0; i < c_.groups * c_.in; ++i) lone_[i] = from[i * c_.image.c];
+    }
     parallel_for(p_.tasks(), [&](int64_t i, int worker) {
       const Task t = task_at(i, worker);
       if (held(worker) != i / p_.down) pack_set(t);
@@ -171,6 +177,9 @@ class TilesRun {
       float* dst = strip(t, i);
       if (s.image < 0)
         gather(t.group, s, dst);
+      else if (p_.flat)
+        p_.kernels.copy({pixel(s.image, t.group * c_.in, s.first), c_.image.c, c_.in,
+                         static_cast<int>(s.columns), dst});
       else
         active_conv_kernels().f32.pixels(
             source, {dst, static_cast<int>(s.width), static_cast<int>(s.columns), s.first, 0, c_.in,

@@ -114,8 +114,31 @@ static void run_point_tile(const ConvPointwiseTile& t) {
   table.fn[t.rows - 1][(t.columns - 1) / kPointLanes](t);
 }
 
+template <int NV>
+static void copy_vectors(const ConvPointwiseCopy& c) {
+  constexpr int L = kPointLanes, kAhead = 8;  // channels
+  const float* src = c.src;
+  float* dst = c.dst;
+  for (int64_t k = 0; k < c.k; ++k, src += c.src_k, dst += NV * L)
+    FASTNN_UNROLL for (int j = 0; j < NV; ++j) {
+      __builtin_prefetch(src + kAhead * c.src_k + j * L);
+      store(dst + j * L, load(src + j * L));
+    }
+}
+
+static void copy_strip(const ConvPointwiseCopy& c) {
+  switch (c.columns / kPointLanes) {
+    case 1:
+      return copy_vectors<1>(c);
+    case 2:
+      return copy_vectors<2>(c);
+    default:
+      return copy_vectors<3>(c);
+  }
+}
+
 static constexpr ConvPointwise pointwise_kernels() {
-  return {kPointRows, kPointVectors, kPointLanes, &run_point_tile};
+  return {kPointRows, kPointVectors, kPointLanes, &run_point_tile, &copy_strip};
 }
 
 }  // namespace fastnn::FASTNN_ISA_NS

@@ -22,9 +22,18 @@ struct ConvPointwiseTile {
   const float* ahead;  // rows as those of a: fetched into the second-level cache meanwhile
 };
 
+// dst[k][p] = src[k * src_k + p], whole vectors of pixels.
+struct ConvPointwiseCopy {
+  const float* src;
+  int64_t src_k, k;
+  int columns;
+  float* dst;
+};
+
 struct ConvPointwise {
   int rows, vectors, lanes;  // of a tile, at most
   void (*tile)(const ConvPointwiseTile&);
+  void (*copy)(const ConvPointwiseCopy&);
 };
 
 }  // namespace fastnn
