@@ -68,7 +68,7 @@ REASONS = (
     ),
     (
         r"conv: .*(256@14 to 512 k1 s2|@7 to \d+ k1), b1 forward",
-        "tiles run at 95 % of the peak; copying the image takes 4-14 % of the time, the more the fewer filters, and large "
+        "tiles run at 95 % of the peak; copying the image takes 2-10 % of the time, the more the fewer filters, and large "
         "weights come from the third-level cache",
     ),
     (
