@@ -10,8 +10,8 @@ NOT_FOUND = "not looked into yet"
 REASONS = (
     (
         r"gemm: .*bfloat16",
-        "80-85 % of the time is in tiles, which wait for operands from the second-level cache and put sums away to share B "
-        "(a step of four tile products takes 26 ns of arithmetic); 10-14 % packs B, at the pace of the caches",
+        "78-84 % of the time is in tiles, which wait for operands from the second-level cache and put sums away to share B "
+        "(a step of four tile products takes 26 ns of arithmetic); 9-15 % packs B, at the pace of the caches",
     ),
     (
         r"gemm: 4096x512x16",
