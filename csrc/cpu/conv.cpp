@@ -5,6 +5,7 @@
 
 #include "cpu/conv_direct.h"
 #include "cpu/conv_gemm.h"
+#include "cpu/conv_matrix.h"
 #include "cpu/conv_parts.h"
 #include "cpu/conv_shape.h"
 #include "cpu/ref/conv.h"
@@ -71,6 +72,7 @@ Path correlate_path(const Correlation& c) {
   if (active_isa() == Isa::reference)
     return {[](const Correlation&) -> size_t { return 0; },
             [](const Correlation& c, void*) { correlate_reference(c); }};
+  if (is_matrix(c)) return {correlate_matrix_workspace, correlate_matrix};
   if (prefers_channels(c)) return {correlate_channels_workspace, correlate_channels};
   if (prefers_planes(c)) return {correlate_planes_workspace, correlate_planes};
   if (prefers_pointwise(c))
@@ -94,6 +96,7 @@ Path weight_path(const Correlation& c) {
   if (active_isa() == Isa::reference)
     return {[](const Correlation&) -> size_t { return 0; },
             [](const Correlation& c, void*) { correlate_weight_reference(c); }};
+  if (is_matrix(c)) return {correlate_weight_matrix_workspace, correlate_weight_matrix};
   if (prefers_channels(c)) return {correlate_weight_channels_workspace, correlate_weight_channels};
   if (weight_prefers_planes(c)) return {correlate_weight_planes_workspace, correlate_weight_planes};
   if (weight_prefers_taps(c)) return {correlate_weight_taps_workspace, correlate_weight_taps};
@@ -132,6 +135,9 @@ void check_backward_input(const ConvParams& p, const TensorView* v) {
 bool takes_spread_planes(const Transposed& t) {
   return active_isa() != Isa::reference && prefers_spread_planes(t.whole());
 }
+bool takes_matrix(const Transposed& t) {
+  return active_isa() != Isa::reference && is_spread_matrix(t.whole());
+}
 
 // Asked before the weight is laid out: no prefers_...() may look at the weight's strides, nor at
 // what is prepared. (Channels side by side, which prefers_pointwise_dots() asks for, a part has
@@ -152,6 +158,7 @@ void for_parts(const Transposed& t, const PartWeights& weights, const void* memo
 size_t backward_input_workspace(const ConvParams& p, const TensorView* v) {
   const Transposed t(p, v[0], v[1], v[2], v[3]);
   if (takes_spread_planes(t)) return 0;
+  if (takes_matrix(t)) return spread_matrix_workspace(t.whole());
   const PartWeights weights(t, by_filters);
   size_t bytes = 0;
   for_parts(t, weights, p.dilation /* any address: nothing is read */,
@@ -162,6 +169,7 @@ size_t backward_input_workspace(const ConvParams& p, const TensorView* v) {
 void run_backward_input(const ConvParams& p, const TensorView* v, void* workspace) {
   const Transposed t(p, v[0], v[1], v[2], v[3]);
   if (takes_spread_planes(t)) return correlate_spread_planes(t.whole());
+  if (takes_matrix(t)) return spread_matrix(t.whole(), workspace);
   const PartWeights weights(t, by_filters);
   if (weights.bytes()) weights.pack(workspace);
   void* rest = static_cast<char*>(workspace) + weights.bytes();

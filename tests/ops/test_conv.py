@@ -118,6 +118,9 @@ PATHS = [
     path("depthwise-no-rows-outside", (2, 8, 5, 6), (8, 1, 3, 3), padding=(0, 1), groups=8),
     path("depthwise-14-stride2", (3, 8, 14, 14), (8, 1, 3, 3), padding=1, groups=8, stride=2),
     path("depthwise-blocks-of-rows", (2, 8, 37, 35), (8, 1, 3, 3), padding=1, groups=8),
+    path("window-of-the-image", (5, 17, 5, 4), (19, 17, 5, 4), stride=3),
+    path("window-of-one-image", (1, 40, 4, 4), (3, 40, 4, 4)),
+    path("one-pixel-each", (6, 33, 1, 1), (20, 33, 1, 1)),
 ]
 
 
@@ -138,6 +141,8 @@ LARGE_WEIGHTS = [
     large("groups", (2, 256, 3, 3), (256, 96, 3, 3), stride=2, groups=2),
     large("narrow-panel", (1, 160, 4, 4), (160, 100, 4, 4), stride=2, padding=1),
     large("gaps", (1, 300, 3, 3), (300, 64, 3, 3), stride=4),
+    large("one-pixel-bias", (3, 20, 1, 1), (20, 9, 4, 5), stride=2),
+    Case("one-pixel", ((3, 20, 1, 1), (20, 9, 4, 5), None), {"stride": 2}, make=normal_with_weight),
 ]
 
 
@@ -187,7 +192,8 @@ def test_channels_last(case, level):
         ]  # fmt: skip
         for call, _ in calls[:2]:
             channels = np.moveaxis(call(), 1, -1)
-            assert channels.flags.c_contiguous or x.shape[1] == 1
+            lone_pixels = dy.shape[2:] == (1, 1)  # of either format
+            assert channels.flags.c_contiguous or x.shape[1] == 1 or lone_pixels
         for call, expected in calls:
             got = call()
             np.testing.assert_allclose(got, expected, rtol=0, atol=4e-6 * np.abs(expected).max())
@@ -198,7 +204,7 @@ def test_channels_last(case, level):
 
 ACTIVATED = (
     "tiny-images", "first-layer", "first-layer-colour", "pointwise-many-channels", "long-sums",
-    "pointwise-strips-lone-pixel", "pointwise-strips-of-images",
+    "pointwise-strips-lone-pixel", "pointwise-strips-of-images", "window-of-the-image",
 )  # fmt: skip
 
 
