@@ -34,8 +34,13 @@ def array(*shape: int, seed: int = 0, dtype: Any = np.float32) -> np.ndarray:
     return np.random.default_rng([seed, *shape]).standard_normal(shape).astype(dtype)
 
 
+def owned(x: Any) -> Any:
+    """A copy in memory that the backend allocated, as the results of its layers are: pages and alignment count."""
+    return x.clone() if hasattr(x, "clone") else x
+
+
 def tensor(t: Any, *shape: int, seed: int = 0, grad: bool = False) -> Any:
-    x = t.from_numpy(array(*shape, seed=seed))
+    x = owned(t.from_numpy(array(*shape, seed=seed)))
     return x.requires_grad_() if grad else x
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.case import Case, Step, array, forward_backward
+from benchmarks.case import Case, Step, array, forward_backward, owned
 
 Function = Callable[[Any, Any], Any]
 
@@ -22,9 +22,9 @@ POOLS = {
 def _image(t: Any, shape: tuple[int, ...], channels_last: bool, grad: bool) -> Any:
     if channels_last:
         n, c, h, w = shape
-        x = t.from_numpy(array(n, h, w, c).transpose(0, 3, 1, 2))
+        x = owned(t.from_numpy(array(n, h, w, c).transpose(0, 3, 1, 2)))
     else:
-        x = t.from_numpy(array(*shape))
+        x = owned(t.from_numpy(array(*shape)))
     return x.requires_grad_() if grad else x
 
 
