@@ -139,9 +139,9 @@ bool takes_matrix(const Transposed& t) {
   return active_isa() != Isa::reference && is_spread_matrix(t.whole());
 }
 
-// Asked before the weight is laid out: no prefers_...() may look at the weight's strides, nor at
-// what is prepared. (Channels side by side, which prefers_pointwise_dots() asks for, a part has
-// neither before nor after.)
+// Asked before the weight is laid out, so the answer must not hang on the weight's strides or on
+// what is prepared: the ways that look at those take one tap, or all of an image's, and a part that
+// goes by filters has several, in descending order.
 bool by_filters(const Correlation& c) { return correlate_path(c).run == correlate_filters; }
 
 // Calls fn for every correlation that the gradient falls into; what is packed for all of them lies

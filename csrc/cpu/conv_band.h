@@ -1,4 +1,5 @@
-// Where the taps of a correlation fall in a band (see conv_direct_table.h).
+// Where the taps of a correlation fall in a band (see conv_direct_table.h), and how pixels are cut
+// into groups.
 #pragma once
 
 #include <algorithm>

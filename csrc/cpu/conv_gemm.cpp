@@ -39,17 +39,6 @@ bool is_pointwise(const Correlation& c) {
   return alike(c.axis[0]) && alike(c.axis[1]) && alike(c.axis[2]);
 }
 
-// The weight's (channel, tap) or (tap, channel) as one axis with one stride; 0 when it is none.
-int64_t filter_stride(const Correlation& c, bool channels_inner) {
-  const ConvAxis* a = c.axis;
-  const ConvWeightView& w = c.weight;
-  if (channels_inner)
-    return joint_stride({c.in, a[2].taps, a[1].taps, a[0].taps},
-                        {w.c, w.axis[2], w.axis[1], w.axis[0]});
-  return joint_stride({a[2].taps, a[1].taps, a[0].taps, c.in},
-                      {w.axis[2], w.axis[1], w.axis[0], w.c});
-}
-
 // One group's product: rows are output channels, columns are pixels (of one image, or numbered
 // through the batch), k is channels and taps.
 struct Product {
@@ -130,7 +119,8 @@ struct Product {
   }
 
   void set_filter() {
-    if (const int64_t stride = filter_stride(c, source.channels_inner)) {
+    const bool inner = source.channels_inner;
+    if (const int64_t stride = joint_taps(c, c.weight.axis, c.in, c.weight.c, inner)) {
       p.a.data = c.weight.data;
       p.a.lane_stride = c.weight.o;
       p.a.k_stride = stride;

@@ -1,6 +1,9 @@
 #include "cpu/conv_matrix.h"
 
+#include <cstring>
+
 #include "cpu/conv_source.h"
+#include "cpu/gemm_plan.h"
 #include "fastnn/ops/gemm.h"
 
 namespace fastnn {
@@ -11,29 +14,23 @@ namespace {
 // for every tap; the same order in both. 0: they are none.
 struct Folded {
   int64_t weight = 0, image = 0;
+  bool channels_inner = false;
   explicit operator bool() const { return weight != 0 && image != 0; }
 };
 
 Folded fold(const Correlation& c, int64_t channels, int64_t weight_stride,
-            const ConvImageView& image, int64_t image_stride) {
-  const ConvAxis* a = c.axis;
-  const int64_t* w = c.weight.axis;
-  const int64_t* x = image.axis;
-  const auto outer = [&](const int64_t* axis, int64_t stride) {
-    return joint_stride({a[2].taps, a[1].taps, a[0].taps, channels},
-                        {axis[2], axis[1], axis[0], stride});
-  };
-  const auto inner = [&](const int64_t* axis, int64_t stride) {  // channels-last
-    return joint_stride({channels, a[2].taps, a[1].taps, a[0].taps},
-                        {stride, axis[2], axis[1], axis[0]});
-  };
-  const Folded f{outer(w, weight_stride), outer(x, image_stride)};
-  return f ? f : Folded{inner(w, weight_stride), inner(x, image_stride)};
+            const ConvImageView& image) {
+  for (const bool channels_inner : {false, true}) {
+    const Folded f{joint_taps(c, c.weight.axis, channels, weight_stride, channels_inner),
+                   joint_taps(c, image.axis, channels, image.c, channels_inner), channels_inner};
+    if (f) return f;
+  }
+  return {};
 }
 
-Folded fold_image(const Correlation& c) { return fold(c, c.in, c.weight.c, c.image, c.image.c); }
+Folded fold_image(const Correlation& c) { return fold(c, c.in, c.weight.c, c.image); }
 Folded fold_result(const Correlation& whole) {
-  return fold(whole, whole.out, whole.weight.o, whole.result, whole.result.c);
+  return fold(whole, whole.out, whole.weight.o, whole.result);
 }
 
 TensorView matrix(const Correlation& c, char* data, int64_t rows, int64_t row_stride,
@@ -49,14 +46,14 @@ TensorView matrix(const Correlation& c, char* data, int64_t rows, int64_t row_st
   return v;
 }
 
-struct Product {
+struct MatrixProduct {
   GemmParams params;
   TensorView views[4];
   size_t workspace() const { return gemm_forward.workspace(params, views); }
   void run(void* memory) const { gemm_forward.run(params, views, memory); }
 };
 
-Product product_of(const Correlation& c) {
+MatrixProduct product_of(const Correlation& c) {
   const Folded f = fold_image(c);
   const int64_t k = c.in * c.taps();
   return {{1, 0, c.activation},
@@ -65,7 +62,8 @@ Product product_of(const Correlation& c) {
            matrix(c, c.result.data, c.batch, c.result.n, c.out, c.result.c), c.bias}};
 }
 
-Product weight_product_of(const Correlation& c) {
+// Sums over the batch, as in a linear layer's gradient.
+MatrixProduct weight_product_of(const Correlation& c) {
   const Folded f = fold_image(c);
   const int64_t k = c.in * c.taps();
   return {{},
@@ -75,13 +73,38 @@ Product weight_product_of(const Correlation& c) {
            {}}};
 }
 
-Product spread_product_of(const Correlation& c) {
+// A bias of channels that have several taps is written out for each.
+int64_t bias_bytes(const Correlation& whole) {
+  if (!whole.bias || whole.taps() == 1) return 0;
+  const auto elem = static_cast<int64_t>(size_of(whole.bias.dtype));
+  return round_up(whole.out * whole.taps() * elem, 64);
+}
+
+void write_bias(const Correlation& whole, char* dst) {
+  const size_t elem = size_of(whole.bias.dtype);
+  const int64_t taps = whole.taps(), n = whole.out * taps;
+  const bool inner = fold_result(whole).channels_inner;
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t channel = inner ? i % whole.out : i / taps;
+    const auto from = static_cast<size_t>(channel * whole.bias.stride[0]);
+    memcpy(dst + static_cast<size_t>(i) * elem, whole.bias.ptr<char>() + from * elem, elem);
+  }
+}
+
+// `bias`: where write_bias() writes, or nowhere yet.
+MatrixProduct spread_product_of(const Correlation& c, void* bias) {
   const Folded f = fold_result(c);
   const int64_t n = c.out * c.taps();
-  return {{1, 0, c.activation},
-          {matrix(c, c.image.data, c.batch, c.image.n, c.in, c.image.c),
-           matrix(c, c.weight.data, c.in, c.weight.c, n, f.weight),
-           matrix(c, c.result.data, c.batch, c.result.n, n, f.image), c.bias}};
+  MatrixProduct product{{1, 0, c.activation},
+                        {matrix(c, c.image.data, c.batch, c.image.n, c.in, c.image.c),
+                         matrix(c, c.weight.data, c.in, c.weight.c, n, f.weight),
+                         matrix(c, c.result.data, c.batch, c.result.n, n, f.image), c.bias}};
+  if (bias_bytes(c) == 0) return product;
+  TensorView& each = product.views[3];
+  each.data = bias;
+  each.shape[0] = n;
+  each.stride[0] = 1;
+  return product;
 }
 
 }  // namespace
@@ -106,14 +129,18 @@ bool is_spread_matrix(const Correlation& c) {
   for (const ConvAxis& a : c.axis)
     if (a.size != 1 || a.origin != 0 || a.taps != a.out || (a.taps > 1 && a.tap_step != 1))
       return false;
-  return c.groups == 1 && (!c.bias || c.taps() == 1) && fold_result(c);
+  return c.groups == 1 && fold_result(c);
 }
 
 size_t spread_matrix_workspace(const Correlation& whole) {
-  return spread_product_of(whole).workspace();
+  // Any address will do for the bias: nothing is read.
+  const auto bias = static_cast<size_t>(bias_bytes(whole));
+  return bias + spread_product_of(whole, whole.bias.data).workspace();
 }
 void spread_matrix(const Correlation& whole, void* workspace) {
-  spread_product_of(whole).run(workspace);
+  const int64_t bias = bias_bytes(whole);
+  if (bias != 0) write_bias(whole, static_cast<char*>(workspace));
+  spread_product_of(whole, workspace).run(static_cast<char*>(workspace) + bias);
 }
 
 }  // namespace fastnn

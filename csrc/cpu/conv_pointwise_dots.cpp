@@ -135,13 +135,11 @@ class PointwiseDots {
 }  // namespace
 
 bool prefers_pointwise_dots(const Correlation& c) {
-  for (const ConvAxis& a : c.axis)
-    if (a.taps != 1 || a.origin != 0 || (a.out - 1) * a.step >= a.size) return false;
   const bool plain = c.activation == Activation::none || rectifies(c.activation);
-  return !c.prepares && !c.prepared && plain && c.dtype == DType::f32 && c.weight.c == 1 &&
-         pixel_stride(c, c.result) == 1 && c.batch > 0 && c.pixels() > 0 && c.groups > 0 &&
-         c.in >= active_conv_kernels().dots.many_channels && c.out >= kManyFilters &&
-         c.batch * c.pixels() <= kFewPixels;
+  return reads_pixels(c) && !c.prepares && !c.prepared && plain && c.dtype == DType::f32 &&
+         c.weight.c == 1 && pixel_stride(c, c.result) == 1 && c.batch > 0 && c.pixels() > 0 &&
+         c.groups > 0 && c.in >= active_conv_kernels().dots.many_channels &&
+         c.out >= kManyFilters && c.batch * c.pixels() <= kFewPixels;
 }
 
 size_t correlate_pointwise_dots_workspace(const Correlation& c) {

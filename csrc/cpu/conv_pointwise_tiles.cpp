@@ -23,8 +23,9 @@ namespace {
 constexpr int64_t kElem = 4;
 constexpr int64_t kTasks = 16;
 constexpr int64_t kMaxDepth = 1024;           // channels that a tile sums in registers
-constexpr int64_t kSets = 4, kSetStrips = 4;  // wanted, and what one should have
-constexpr int64_t kMostPixels = 16;  // vectors: with more of them packing the weight costs little
+constexpr int64_t kSets = 4, kSetStrips = 4;  // sets wanted, if each then has so many strips
+constexpr int64_t kMostVectors =
+    16;  // of pixels: with more of them packing the weight costs little
 constexpr int64_t kLeastChannels = 96, kLeastFilters = 128;  // copies cost little
 
 // Columns [first, first + columns) of an image, or of what is gathered.
@@ -71,7 +72,7 @@ struct TilesPlan {
     scratch_each = strip_bytes + bias_bytes + sum_bytes + 64;
   }
 
-  // Half of the second-level cache holds a set.
+  // Half of the second-level cache holds what a set has of `depth` channels.
   void cut() {
     const int64_t room = cache_sizes().l2 / 2 / (strip_cells * std::min(depth, c.in) * kElem);
     sets = std::max(ceil_div(strips, std::max<int64_t>(room, 1)),
@@ -83,11 +84,6 @@ struct TilesPlan {
   int64_t first_row(int64_t panel) const { return panel * c.out / panels; }
   int64_t first_strip(int64_t set) const { return set * strips / sets; }
 };
-
-float rectified(const Rectifier& r, float y) {  // keeps NaN
-  const auto high = static_cast<float>(r.high);
-  return y < 0 ? 0 : y > high ? high : y;
-}
 
 class TilesRun {
  public:
@@ -297,14 +293,12 @@ class TilesRun {
 }  // namespace
 
 bool prefers_pointwise_tiles(const Correlation& c) {
-  for (const ConvAxis& a : c.axis)
-    if (a.taps != 1 || a.origin != 0 || (a.out - 1) * a.step >= a.size) return false;
   const bool plain = c.activation == Activation::none || rectifies(c.activation);
   const ConvPointwise& kernels = active_conv_kernels().pointwise;
-  return plain && !c.prepared && c.dtype == DType::f32 && two_axes(c) && c.weight.c == 1 &&
-         pixel_stride(c, c.result) == 1 && c.batch > 0 && c.groups > 0 && c.image.c != 1 &&
-         c.pixels() >= kernels.vectors * kernels.lanes &&
-         c.pixels() <= kMostPixels * kernels.lanes && c.in >= kLeastChannels &&
+  return reads_pixels(c) && plain && !c.prepared && c.dtype == DType::f32 && two_axes(c) &&
+         c.weight.c == 1 && pixel_stride(c, c.result) == 1 && c.batch > 0 && c.groups > 0 &&
+         c.image.c != 1 && c.pixels() >= kernels.vectors * kernels.lanes &&
+         c.pixels() <= kMostVectors * kernels.lanes && c.in >= kLeastChannels &&
          c.out >= kLeastFilters;
 }
 

@@ -42,11 +42,31 @@ int64_t joint_stride(const int64_t (&sizes)[N], const int64_t (&strides)[N]) {
   return stride;
 }
 
+// Channels and taps, or (`channels_inner`) taps and channels, of a weight, or of an image that has
+// a pixel for every tap, as one axis.
+inline int64_t joint_taps(const Correlation& c, const int64_t* tap_strides, int64_t channels,
+                          int64_t channel_stride, bool channels_inner) {
+  const ConvAxis* a = c.axis;
+  const int64_t* t = tap_strides;
+  if (channels_inner)
+    return joint_stride({channels, a[2].taps, a[1].taps, a[0].taps},
+                        {channel_stride, t[2], t[1], t[0]});
+  return joint_stride({a[2].taps, a[1].taps, a[0].taps, channels},
+                      {t[2], t[1], t[0], channel_stride});
+}
+
 // The stride between neighbouring output pixels in row-major order, in the result or in an image of
 // the same size; 0 when there is none.
 inline int64_t pixel_stride(const Correlation& c, const ConvImageView& image) {
   return joint_stride({c.axis[2].out, c.axis[1].out, c.axis[0].out},
                       {image.axis[2], image.axis[1], image.axis[0]});
+}
+
+// One tap, which meets a pixel of the image for every one of the result.
+inline bool reads_pixels(const Correlation& c) {
+  for (const ConvAxis& a : c.axis)
+    if (a.taps != 1 || a.origin != 0 || (a.out - 1) * a.step >= a.size) return false;
+  return true;
 }
 
 }  // namespace fastnn

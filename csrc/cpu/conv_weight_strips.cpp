@@ -148,7 +148,7 @@ class StripsRun {
     const int64_t group = number / p_.panels, panel = number % p_.panels;
     for (int64_t o = p_.first_row(panel); o < p_.first_row(panel + 1); ++o)
       gemm_family(c_.dtype).sum(
-          {weight(group, o), sums(0, group, o), p_.cells, p_.segments, static_cast<int>(c_.in)});
+          {weight(group, o), sums(0, group, o), p_.cells, p_.segments, c_.in});
   }
 
   const StripsPlan& p_;
@@ -160,11 +160,10 @@ class StripsRun {
 }  // namespace
 
 bool weight_prefers_strips(const Correlation& c) {
-  for (const ConvAxis& a : c.axis)
-    if (a.taps != 1 || a.origin != 0 || (a.out - 1) * a.step >= a.size) return false;
-  return c.dtype == DType::f32 && c.weight.c == 1 && pixel_stride(c, c.result) == 1 &&
-         c.image.c != 1 && c.batch > 0 && c.groups > 0 && c.pixels() >= kLeastPixels &&
-         c.in * c.out >= kTurning * (c.in + c.out) && c.in * c.out * kElem <= cache_sizes().l2 / 2;
+  return reads_pixels(c) && c.dtype == DType::f32 && c.weight.c == 1 &&
+         pixel_stride(c, c.result) == 1 && c.image.c != 1 && c.batch > 0 && c.groups > 0 &&
+         c.pixels() >= kLeastPixels && c.in > 0 && c.in * c.out >= kTurning * (c.in + c.out) &&
+         c.in * c.out * kElem <= cache_sizes().l2 / 2;
 }
 
 size_t correlate_weight_strips_workspace(const Correlation& c) {

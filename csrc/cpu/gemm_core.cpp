@@ -292,8 +292,8 @@ class Run : GemmParts {
 
   // Tiles of a matrix unit hold rows of A as they lie in memory: no need to pack those.
   bool rows_in_place(const Task& t, int rows) const {
-    return f_.row_group != 0 && rows % f_.row_group == 0 && !p_.a.pack && p_.a.k_stride == 1 &&
-           p_.a.lane_stride != 1 && t.k.size() % f_.k_step == 0;
+    return plan_.a == GemmMode::own && f_.row_group != 0 && rows % f_.row_group == 0 &&
+           !p_.a.pack && p_.a.k_stride == 1 && p_.a.lane_stride != 1 && t.k.size() % f_.k_step == 0;
   }
 
   // `behind`: the tile before, which this one stores meanwhile where it can; then this one.
@@ -311,7 +311,7 @@ class Run : GemmParts {
       finish(tile, out, i, j);
   }
 
-  // ---- Segments of K: their sums are added in order, tile by tile ----
+  // ---- Segments of K: their sums are added in order ----
 
   void combine_segments() const {
     const int64_t rows = ceil_div(p_.m, f_.mr);

@@ -193,7 +193,7 @@ struct Pool {
   void start_workers();
 };
 
-// A new thread gets nothing that it would have to free: in the child of a fork, the allocator's
+// A new thread frees nothing at its start: in the child of a fork, the allocator's
 // locks may be held by threads that only the parent has (AddressSanitizer's are not given back
 // there).
 void* worker_main(void* argument) {

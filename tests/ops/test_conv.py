@@ -258,6 +258,10 @@ def test_no_channels_or_no_batch(level):
             np.zeros((0, 3, 2, 2)), np.zeros((0, 5, 4, 4)), (3, 5, 3, 3), 1, 0, 1, 1
         )
         assert dw.shape == (3, 5, 3, 3) and not dw.any()
+        nothing = np.zeros((1, 0, 16, 16), np.float32)
+        assert _core.conv_forward(nothing, nothing[:0, :, :1, :1], None, 1, 0, 1, 1).size == 0
+        dw = _core.conv_backward_weight(nothing, nothing, (0, 0, 1, 1), 1, 0, 1, 1)
+        assert dw.shape == (0, 0, 1, 1)
 
 
 @pytest.mark.parametrize("level", _core.isa_levels())

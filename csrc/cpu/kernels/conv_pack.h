@@ -205,10 +205,6 @@ static void transpose_runs(const ConvSource& s, const Src* data, int width, cons
   }
 }
 
-#ifdef __AVX512F__
-FASTNN_INLINE vi lane_numbers() { return vi{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}; }
-#endif
-
 // Channels are adjacent: copied; else gathered.
 template <class T, class Src>
 FASTNN_INLINE void copy_channels(const Src* src, int64_t stride, int width, int panel, T* dst) {
@@ -218,7 +214,7 @@ FASTNN_INLINE void copy_channels(const Src* src, int64_t stride, int width, int 
 #ifdef __AVX512F__
   if constexpr (sizeof(Src) == 4)
     if (stride > 0 && stride < (1 << 26)) {
-      const vi at = lane_numbers() * static_cast<int32_t>(stride);
+      const vi at = lane_numbers<float>() * static_cast<int32_t>(stride);
       for (; i + kLanes<T> <= width; i += kLanes<T>)
         store(dst + i,
               (vf)_mm512_mask_i32gather_ps(__m512{}, 0xffff, (__m512i)at, src + i * stride, 4));

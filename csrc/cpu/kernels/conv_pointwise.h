@@ -5,7 +5,6 @@
 
 #include "cpu/kernels/conv_pointwise_table.h"
 #include "cpu/kernels/gemm_tile.h"
-#include "cpu/kernels/lane_mask.h"
 
 namespace fastnn::FASTNN_ISA_NS {
 
@@ -18,21 +17,6 @@ constexpr int kPointRows = 3;  // no fused multiply-add: the product needs a reg
 #endif
 constexpr int kPointVectors = 3, kPointLanes = kLanes<float>;
 
-FASTNN_INLINE vf load_pixels(const float* p, int n) {
-#ifdef __AVX2__
-  return load_where<float>(mask_inside<float>(0, n), p);
-#else
-  return load_n(p, n);
-#endif
-}
-FASTNN_INLINE void store_pixels(float* p, vf v, int n) {
-#ifdef __AVX2__
-  store_where<float>(mask_inside<float>(0, n), p, v);
-#else
-  store_n(p, v, n);
-#endif
-}
-
 template <int R, int NV>
 FASTNN_INLINE void write_point_tile(const ConvPointwiseTile& t, vf (&acc)[R][NV]) {
   constexpr int L = kPointLanes;
@@ -44,11 +28,11 @@ FASTNN_INLINE void write_point_tile(const ConvPointwiseTile& t, vf (&acc)[R][NV]
       float* const at = row + j * L;
       const bool part = j == NV - 1 && last < L;
       vf v = acc[r][j];
-      if (!t.first) v += part ? load_pixels(at, last) : load(at);
+      if (!t.first) v += part ? load_n(at, last) : load(at);
       if (t.bias) v += bias;
       if (t.rectifier.on) v = rectified(t.rectifier, v);
       if (part)
-        store_pixels(at, v, last);
+        store_n(at, v, last);
       else
         store(at, v);
     }

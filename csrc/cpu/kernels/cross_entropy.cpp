@@ -10,15 +10,9 @@ template <class T>
 constexpr T kInf = __builtin_inff();
 
 // Lanes from n on hold `fill`.
-FASTNN_INLINE vf load_filled(const float* p, int64_t n, float fill) {
-  vi lane;
-  for (int i = 0; i < kLanes<float>; ++i) lane[i] = i;
-  return lane < static_cast<int32_t>(n) ? load_n(p, n) : splat(fill);
-}
-FASTNN_INLINE vd load_filled(const double* p, int64_t n, double fill) {
-  vl lane;
-  for (int i = 0; i < kLanes<double>; ++i) lane[i] = i;
-  return lane < n ? load_n(p, n) : splat(fill);
+template <class T>
+FASTNN_INLINE Vec<T> load_filled(const T* p, int64_t n, T fill) {
+  return first_lanes<T>(n) ? load_n(p, n) : splat(fill);
 }
 
 // Four running vectors, joined in a fixed order; the tail goes to the first.

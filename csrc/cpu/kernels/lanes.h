@@ -6,32 +6,10 @@
 
 namespace fastnn::FASTNN_ISA_NS {
 
-// The integer vector that goes with T: masks, and positions.
-template <class T>
-struct LaneIntOf {
-  typedef int32_t type;
-};
-template <>
-struct LaneIntOf<double> {
-  typedef int64_t type;
-};
-template <class T>
-using LaneInt = typename LaneIntOf<T>::type;
-template <class T>
-using IntVec = Vec<LaneInt<T>>;
-
 FASTNN_INLINE int64_t at_least(int64_t a, int64_t least) { return a < least ? least : a; }
 FASTNN_INLINE int64_t at_most(int64_t a, int64_t most) { return a > most ? most : a; }
 FASTNN_INLINE int64_t clamp_lane(int64_t a, int64_t lanes) {
   return at_most(at_least(a, 0), lanes);
-}
-
-// A vector's lanes, counted.
-template <class T>
-FASTNN_INLINE IntVec<T> lane_numbers() {
-  IntVec<T> lane{};
-  for (int i = 0; i < kLanes<T>; ++i) lane[i] = i;
-  return lane;
 }
 
 // Lanes lo .. hi of a vector, made once and used for many rows.
@@ -213,10 +191,9 @@ FASTNN_INLINE void store_bytes(uint8_t* p, IntVec<T> v, int64_t n) {
                          _mm512_maskz_cvtepi64_epi8(static_cast<__mmask8>(mask), (__m512i)v));
 #elif defined(__AVX2__)
   __m128i low = _mm256_castsi256_si128((__m256i)v), high = _mm256_extracti128_si256((__m256i)v, 1);
-  if constexpr (sizeof(T) == 8)
-    high = _mm_castps_si128(  // the low halves of all four
-        _mm_shuffle_ps(_mm_castsi128_ps(low), _mm_castsi128_ps(high), 0x88)),
-    low = high;
+  if constexpr (sizeof(T) == 8)  // the low halves of all four
+    low = high =
+        _mm_castps_si128(_mm_shuffle_ps(_mm_castsi128_ps(low), _mm_castsi128_ps(high), 0x88));
   const __m128i words = _mm_packs_epi32(low, high);
   store_bytes(p, static_cast<uint64_t>(_mm_cvtsi128_si64(_mm_packus_epi16(words, words))), n);
 #else

@@ -7,6 +7,32 @@
 
 namespace fastnn::FASTNN_ISA_NS {
 
+// The integer vector that goes with T: masks, and positions.
+template <class T>
+struct LaneIntOf {
+  typedef int32_t type;
+};
+template <>
+struct LaneIntOf<double> {
+  typedef int64_t type;
+};
+template <>
+struct LaneIntOf<int64_t> {
+  typedef int64_t type;
+};
+template <class T>
+using LaneInt = typename LaneIntOf<T>::type;
+template <class T>
+using IntVec = Vec<LaneInt<T>>;
+
+// A vector's lanes, counted.
+template <class T>
+FASTNN_INLINE IntVec<T> lane_numbers() {
+  IntVec<T> lane{};
+  for (int i = 0; i < kLanes<T>; ++i) lane[i] = i;
+  return lane;
+}
+
 // ---- Bits -------------------------------------------------------------------------------------
 
 FASTNN_INLINE vi bits(vf v) { return (vi)v; }
@@ -289,15 +315,7 @@ FASTNN_INLINE Elem<V> max_lanes(V v) {
 // A mask of the first n lanes.
 template <class T>
 FASTNN_INLINE auto first_lanes(int64_t n) {
-  if constexpr (sizeof(T) == 4) {
-    vi lane{};
-    for (int i = 0; i < kLanes<T>; ++i) lane[i] = i;
-    return lane < static_cast<int32_t>(n);
-  } else {
-    vl lane{};
-    for (int i = 0; i < kLanes<T>; ++i) lane[i] = i;
-    return lane < n;
-  }
+  return lane_numbers<T>() < static_cast<LaneInt<T>>(n);
 }
 
 // True when some lane of the mask is set.

@@ -22,6 +22,10 @@ struct Rectifier {
   float high = std::numeric_limits<float>::infinity();
 };
 
+constexpr float rectified(const Rectifier& r, float x) {  // keeps NaN
+  return x < 0 ? 0 : x > r.high ? r.high : x;
+}
+
 constexpr bool rectifies(Activation a) { return a == Activation::relu || a == Activation::relu6; }
 constexpr Rectifier rectifier_of(Activation a) {
   return a == Activation::relu6 ? Rectifier{true, 6} : Rectifier{a == Activation::relu};
