@@ -142,6 +142,8 @@ LARGE_WEIGHTS = [
     large("narrow-panel", (1, 160, 4, 4), (160, 100, 4, 4), stride=2, padding=1),
     large("gaps", (1, 300, 3, 3), (300, 64, 3, 3), stride=4),
     large("one-pixel-bias", (3, 20, 1, 1), (20, 9, 4, 5), stride=2),
+    large("one-pixel-groups", (3, 20, 1, 1), (20, 9, 4, 5), groups=2),
+    large("one-pixel-one-tap", (3, 20, 1, 1), (20, 9, 1, 1)),
     Case("one-pixel", ((3, 20, 1, 1), (20, 9, 4, 5), None), {"stride": 2}, make=normal_with_weight),
 ]
 
@@ -151,6 +153,8 @@ PATHS_3D = [
     path("3d", (2, 9, 4, 5, 6), (33, 9, 3, 3, 3), padding=1),
     path("3d-stride-dilation", (1, 17, 7, 8, 9), (20, 17, 3, 2, 3), stride=2, padding=2, dilation=(2, 1, 2)),
     path("3d-groups", (2, 16, 3, 6, 5), (48, 8, 2, 3, 3), groups=2, padding=(0, 1, 2)),
+    path("3d-pointwise", (2, 110, 4, 9, 9), (90, 110, 1, 1, 1)),
+    path("3d-pointwise-stride2", (2, 110, 5, 19, 17), (90, 110, 1, 1, 1), stride=2),
     path("3d-blocks-of-channels", (1, 90, 3, 4, 5), (40, 90, 3, 3, 3), padding=1),
 ]  # fmt: skip
 
@@ -280,6 +284,7 @@ def test_broadcast_arrays(dtype, axes, level):
             (broadcast(2, 3, 24, 20), rng.standard_normal((6, 3, 1, 1)).astype(dtype)),
             (rng.standard_normal((2, 16, 10, 10)).astype(dtype), broadcast(64, 16, 3, 3)),
             (broadcast(2, 3, 5, 6, 4), broadcast(5, 3, 2, 2, 2)),
+            (rng.standard_normal((1, 130, 7, 7)).astype(dtype), broadcast(137, 130, 1, 1)),
         ):
             got = _core.conv_forward(x, w, None, 1, 0, 1, 1)
             want = _core.conv_forward(x.copy(), w.copy(), None, 1, 0, 1, 1)
