@@ -10,8 +10,8 @@ REASONS = (
     ),
     (
         r"elementwise: .*(gelu|sigmoid|silu|exp|tanh|softmax).*",
-        "arithmetic: 92-96 % of the time is the loop over vectors of 8, for whose 64 bytes of traffic an exponential and a "
-        "division or two take 20-40 instructions",
+        "arithmetic: 92-96 % of the time is the loop over vectors of 8, whose exponential and division take longer than "
+        "their traffic",
     ),
     (
         r"elementwise: .*, 64 MB|elementwise: sum columns",

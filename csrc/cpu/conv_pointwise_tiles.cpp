@@ -24,8 +24,8 @@ constexpr int64_t kElem = 4;
 constexpr int64_t kTasks = 16;
 constexpr int64_t kMaxDepth = 1024;           // channels that a tile sums in registers
 constexpr int64_t kSets = 4, kSetStrips = 4;  // sets wanted, if each then has so many strips
-constexpr int64_t kMostVectors =
-    16;  // of pixels: with more of them packing the weight costs little
+// Of pixels: with more of them packing the weight costs little.
+constexpr int64_t kMostVectors = 16;
 constexpr int64_t kLeastChannels = 96, kLeastFilters = 128;  // copies cost little
 
 // Columns [first, first + columns) of an image, or of what is gathered.
