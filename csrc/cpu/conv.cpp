@@ -8,6 +8,7 @@
 #include "cpu/conv_matrix.h"
 #include "cpu/conv_parts.h"
 #include "cpu/conv_shape.h"
+#include "cpu/conv_shuffle.h"
 #include "cpu/ref/conv.h"
 #include "fastnn/isa.h"
 
@@ -138,6 +139,9 @@ bool takes_spread_planes(const Transposed& t) {
 bool takes_matrix(const Transposed& t) {
   return active_isa() != Isa::reference && is_spread_matrix(t.whole());
 }
+bool takes_shuffle(const Transposed& t) {
+  return active_isa() != Isa::reference && prefers_shuffle(t.whole());
+}
 
 // Asked before the weight is laid out, so the answer must not hang on the weight's strides or on
 // what is prepared: the ways that look at those take one tap, or all of an image's, and a part that
@@ -159,6 +163,7 @@ size_t backward_input_workspace(const ConvParams& p, const TensorView* v) {
   const Transposed t(p, v[0], v[1], v[2], v[3]);
   if (takes_spread_planes(t)) return 0;
   if (takes_matrix(t)) return spread_matrix_workspace(t.whole());
+  if (takes_shuffle(t)) return shuffle_workspace(t.whole());
   const PartWeights weights(t, by_filters);
   size_t bytes = 0;
   for_parts(t, weights, p.dilation /* any address: nothing is read */,
@@ -170,6 +175,7 @@ void run_backward_input(const ConvParams& p, const TensorView* v, void* workspac
   const Transposed t(p, v[0], v[1], v[2], v[3]);
   if (takes_spread_planes(t)) return correlate_spread_planes(t.whole());
   if (takes_matrix(t)) return spread_matrix(t.whole(), workspace);
+  if (takes_shuffle(t)) return run_shuffle(t.whole(), workspace);
   const PartWeights weights(t, by_filters);
   if (weights.bytes()) weights.pack(workspace);
   void* rest = static_cast<char*>(workspace) + weights.bytes();

@@ -20,7 +20,8 @@ bool is_stencil(const Correlation& c) {
          conv_direct_kernels(c.dtype).image_plane != nullptr;
 }
 
-// Calls run(n, group, row0, row1) for all rows of all planes of the result.
+// Calls run(n, group, groups, row0, row1) for all rows of all planes of the result: rows of one
+// plane, or all of some planes.
 template <class Run>
 void for_plane_rows(const Correlation& c, Run run) {
   if (c.pixels() == 0) return;
@@ -30,14 +31,12 @@ void for_plane_rows(const Correlation& c, Run run) {
   const int64_t parts = (c.axis[1].out + rows - 1) / rows;
   const int64_t per_task = std::max<int64_t>(1, kTaskWork / (row_work * rows));
   parallel_blocks(c.batch * c.groups * parts, per_task, [&](int64_t begin, int64_t end, int) {
-    int64_t part = begin % parts, group = begin / parts % c.groups, n = begin / parts / c.groups;
-    for (int64_t i = begin; i < end; ++i) {
-      run(n, group, part * rows, std::min((part + 1) * rows, c.axis[1].out));
-      if (++part < parts) continue;
-      part = 0;
-      if (++group < c.groups) continue;
-      group = 0;
-      ++n;
+    while (begin < end) {
+      const int64_t part = begin % parts, group = begin / parts % c.groups;
+      const int64_t groups = parts > 1 ? 1 : std::min(end - begin, c.groups - group);
+      run(begin / parts / c.groups, group, groups, part * rows,
+          std::min((part + 1) * rows, c.axis[1].out));
+      begin += groups;
     }
   });
 }
@@ -60,29 +59,44 @@ ConvImagePlane any_plane(const Correlation& c) {
   t.dst_row = c.result.axis[1];
   t.pixels = c.axis[2].out;
   t.rectifier = rectifier_of(c.activation);
+  t.image_plane = c.image.c;
+  t.dst_plane = c.result.c;
+  t.weight_plane = c.weight.group;
+  t.bias_plane = c.bias ? c.bias.stride[0] : 0;
   return t;
 }
 
 // Calls kernel(t) for all rows of all planes; `weight`: a group's first tap.
 void run_planes(const Correlation& c, const ConvImagePlane& like, const char* weight,
                 void (*kernel)(const ConvImagePlane&)) {
-  const int64_t weight_group = c.weight.group * c.elem();
-  for_plane_rows(c, [&](int64_t n, int64_t g, int64_t row0, int64_t row1) {
+  for_plane_rows(c, [&](int64_t n, int64_t g, int64_t groups, int64_t row0, int64_t row1) {
     ConvImagePlane t = like;
+    t.planes = groups;
     t.image = plane_of(c.image, n, g, c.elem());
     t.dst = plane_of(c.result, n, g, c.elem());
     t.row0 = row0;
     t.row1 = row1;
     t.bias = bias_of(c, g);
-    t.weight = weight + g * weight_group;
+    t.weight = weight + g * c.weight.group * c.elem();
     kernel(t);
   });
 }
 
-// All images of one channel, one after the other. Vectors add up a plane, or several small ones;
-// these sums are added up in double.
-void run_dots(const Correlation& c, const Bands& bands, int64_t g) {
-  double sum[25] = {};
+// A weight's gradient, rounded to its type.
+void store_taps(const Correlation& c, const double* sum, int64_t g) {
+  for (int64_t y = 0; y < c.axis[1].taps; ++y)
+    for (int64_t x = 0; x < c.axis[2].taps; ++x, ++sum) {
+      char* to = c.weight.data +
+                 (g * c.weight.group + y * c.weight.axis[1] + x * c.weight.axis[2]) * c.elem();
+      if (c.dtype == DType::f64)
+        *reinterpret_cast<double*>(to) = *sum;
+      else
+        *reinterpret_cast<float*>(to) = static_cast<float>(*sum);
+    }
+}
+
+// What the dots of all planes have in common.
+ConvPlaneDots any_dots(const Correlation& c, const Bands& bands) {
   ConvPlaneDots t;
   t.kernel = static_cast<int>(c.axis[1].taps);
   t.step = static_cast<int>(c.axis[1].step);
@@ -94,9 +108,19 @@ void run_dots(const Correlation& c, const Bands& bands, int64_t g) {
   t.dy_row = c.result.axis[1];
   t.rows = c.axis[1].out;
   t.pixels = c.axis[2].out;
-  t.sum = sum;
   t.image_n = c.image.n;
   t.dy_n = c.result.n;
+  t.image_plane = c.image.c;
+  t.dy_plane = c.result.c;
+  return t;
+}
+
+// All images of some channels. Vectors add up a plane, or several small ones; these sums are added
+// up in double.
+void run_dots(const Correlation& c, ConvPlaneDots t, int64_t g, int64_t planes) {
+  double sum[kConvDotPlanes * 25] = {};
+  t.sum = sum;
+  t.planes = planes;
   const int64_t together = std::max<int64_t>(1, kPixelsTogether / std::max<int64_t>(1, c.pixels()));
   for (int64_t n = 0; n < c.batch; n += together) {
     t.images = std::min(together, c.batch - n);
@@ -104,15 +128,7 @@ void run_dots(const Correlation& c, const Bands& bands, int64_t g) {
     t.dy = plane_of(c.result, n, g, c.elem());
     conv_direct_kernels(c.dtype).plane_dots(t);
   }
-  for (int i = 0; i < t.kernel * t.kernel; ++i) {
-    char* to = c.weight.data + (g * c.weight.group + i / t.kernel * c.weight.axis[1] +
-                                i % t.kernel * c.weight.axis[2]) *
-                                   c.elem();
-    if (c.dtype == DType::f64)
-      *reinterpret_cast<double*>(to) = sum[i];
-    else
-      *reinterpret_cast<float*>(to) = static_cast<float>(sum[i]);
-  }
+  for (int64_t p = 0; p < planes; ++p) store_taps(c, sum + p * c.taps(), g + p);
 }
 
 }  // namespace
@@ -161,12 +177,12 @@ bool weight_prefers_planes(const Correlation& c) {
 size_t correlate_weight_planes_workspace(const Correlation&) { return 0; }
 
 void correlate_weight_planes(const Correlation& c, void*) {
-  const Bands bands(c, 0);
-  const int64_t work = std::max<int64_t>(1, c.batch * c.pixels() * c.taps());
-  parallel_blocks(c.groups, std::max<int64_t>(1, kTaskWork / work),
-                  [&](int64_t begin, int64_t end, int) {
-                    for (int64_t g = begin; g < end; ++g) run_dots(c, bands, g);
-                  });
+  const ConvPlaneDots t = any_dots(c, Bands(c, 0));
+  const int64_t planes =
+      std::clamp<int64_t>(kPixelsTogether / std::max<int64_t>(1, c.pixels()), 1, kConvDotPlanes);
+  parallel_blocks(c.groups, planes, [&](int64_t begin, int64_t end, int) {
+    for (int64_t g = begin; g < end; g += planes) run_dots(c, t, g, std::min(planes, end - g));
+  });
 }
 
 }  // namespace fastnn

@@ -56,7 +56,7 @@ struct ConvPlane {
 
 // The same for rows [row0, row1) from an image without a border, whose columns are adjacent: tap
 // (i, j) of output pixel (y, x) meets image pixel (low_y + y * step + i, low_x + x * step + j),
-// which counts as 0 outside [0, size).
+// which counts as 0 outside [0, size). `planes` of them, one after the other.
 struct ConvImagePlane {
   int kernel, step;
   const void* weight;
@@ -67,21 +67,24 @@ struct ConvImagePlane {
   int64_t dst_row, row0, row1, pixels;
   const void* bias;  // or null
   Rectifier rectifier;
+  int64_t planes, image_plane, dst_plane, weight_plane, bias_plane;  // from one to the next
 };
 
 // Its input's gradient where the step was 2 takes the same, with the gradient of the output as
 // image: dst[y][x] = act(bias + sum weight[i][j] image[(y + low_y - i) / 2][(x + low_x - j) / 2])
 // over the taps where both are whole and in the image.
 
-// The weight's gradient: sum[i * kernel + j] += sum over y, x of dy[y][x] times the image pixel
-// that tap (i, j) of a ConvImagePlane meets, in `images` planes.
+// The weight's gradient: sum[(p * kernel + i) * kernel + j] += sum over y, x of dy[y][x] times the
+// image pixel that tap (i, j) of a ConvImagePlane meets, in plane p of each of `images`.
+constexpr int kConvDotPlanes = 8;  // at most
 struct ConvPlaneDots {
   int kernel, step;
   const void* image;
   int64_t image_row, size_y, size_x, low_y, low_x;
   const void* dy;
   int64_t dy_row, rows, pixels;
-  int64_t images, image_n, dy_n;  // from one image's plane to the next
+  int64_t images, image_n, dy_n;
+  int64_t planes, image_plane, dy_plane;  // from one to the next
   double* sum;
 };
 

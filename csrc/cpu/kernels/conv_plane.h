@@ -4,6 +4,7 @@
 
 #include "cpu/kernels/conv_direct_table.h"
 #include "cpu/kernels/conv_pack.h"
+#include "cpu/kernels/conv_plane_flat.h"
 #include "cpu/kernels/conv_plane_pairs.h"
 #include "cpu/kernels/gemm_tile.h"
 #include "cpu/kernels/lane_mask.h"
@@ -66,6 +67,69 @@ FASTNN_INLINE PlaneColumns<T, K, S> plane_columns(int64_t column, int64_t low, i
   return c;
 }
 
+// How the columns of a row are read: as whole vectors; those in the image; or, under three taps,
+// loaded once and turned by a lane, as a load across two cache lines takes longer. What a turn
+// brings in is a lane of its own, or, where the row is alone in its vector, the last one, which is
+// free.
+enum class Columns { whole, inside, turned, alone };
+
+#ifdef __AVX512F__
+constexpr bool kTurns = true;
+#else
+constexpr bool kTurns = false;
+#endif
+
+// Wider planes are at the bandwidth of caches, and turns beside whole vectors cost more than they
+// give.
+template <class T>
+FASTNN_INLINE bool fits_turns(int kernel, int step, int64_t low_x, int64_t size_x, int64_t pixels) {
+  return kTurns && sizeof(T) == 4 && kernel == 3 && step == 1 && low_x == -1 && pixels <= size_x &&
+         pixels <= 2 * kLanes<T>;
+}
+template <class T>
+FASTNN_INLINE bool fits_alone(int kernel, int step, int64_t low_x, int64_t size_x, int64_t pixels) {
+  return kTurns && sizeof(T) == 4 && kernel == 3 && step == 1 && low_x == -1 &&
+         size_x < kLanes<T> && pixels < kLanes<T>;
+}
+
+#ifdef __AVX512F__
+// *p in all lanes, or 0: p must be readable all the same.
+FASTNN_INLINE __m512i spread_if(bool there, const float* p) {
+  return (__m512i)_mm512_maskz_broadcastss_ps(there ? 0xffff : 0, _mm_load_ss(p));
+}
+
+FASTNN_INLINE void turned_columns(const PlaneColumns<float, 3, 1>& at, const float* row,
+                                  vf (&v)[3]) {
+  constexpr int L = kLanes<float>;
+  v[1] = load_where(at.inside[1], row + 1);
+  const bool before = at.inside[0].bits & 1, after = at.inside[2].bits >> (L - 1) & 1;
+  const __m512i here = (__m512i)v[1], left = spread_if(before, row + (before ? 0 : 1)),
+                right = spread_if(after, row + (after ? L + 1 : 1));
+  v[0] = (vf)_mm512_maskz_alignr_epi32(0xffff, here, left, L - 1);
+  v[2] = (vf)_mm512_maskz_alignr_epi32(0xffff, right, here, 1);
+}
+#endif
+
+// What the taps of a row meet that begins at `row`.
+template <Columns C, class T, int K, int S>
+FASTNN_INLINE void row_columns(const PlaneColumns<T, K, S>& at, const T* row, Vec<T> (&v)[K]) {
+  if constexpr (C == Columns::turned || C == Columns::alone) {
+#ifdef __AVX512F__
+    if (C == Columns::turned)
+      turned_columns(at, row, v);
+    else
+      turn(load_where(at.inside[1], row + 1), v);
+#endif
+  } else {
+    tap_columns<T, K, S>(
+        [&](int i) __attribute__((always_inline)) {
+          const T* p = row + column_of_load<T, S>(i);
+          return C == Columns::whole ? load(p) : load_where(at.inside[i], p);
+        },
+        v);
+  }
+}
+
 // Whether the taps of R rows from `row` on meet only rows of the image.
 template <int K, int S, int R>
 FASTNN_INLINE bool rows_inside(int64_t low, int64_t row, int64_t size) {
@@ -73,9 +137,8 @@ FASTNN_INLINE bool rows_inside(int64_t low, int64_t row, int64_t size) {
   return y >= 0 && y + (R - 1) * S + K <= size;
 }
 
-// A vector of columns of R output rows. `Whole`: all its taps are in the image's columns. `Inner`:
-// and in its rows.
-template <class T, int K, int S, int R, bool Whole, bool Inner>
+// A vector of columns of R output rows. `Inner`: all its taps are in the image's rows.
+template <class T, int K, int S, int R, Columns C, bool Inner>
 FASTNN_INLINE void image_rows(const ConvImagePlane& t, int64_t row0,
                               const PlaneColumns<T, K, S>& at, const Vec<T> (&w)[K][K]) {
   const int64_t y0 = t.low_y + row0 * S;
@@ -85,12 +148,7 @@ FASTNN_INLINE void image_rows(const ConvImagePlane& t, int64_t row0,
     const T* row = src + r * t.image_row;
     if (!Inner && (y0 + r < 0 || y0 + r >= t.size_y)) continue;
     Vec<T> v[K];
-    tap_columns<T, K, S>(
-        [&](int i) __attribute__((always_inline)) {
-          const T* p = row + column_of_load<T, S>(i);
-          return Whole ? load(p) : load_where(at.inside[i], p);
-        },
-        v);
+    row_columns<C>(at, row, v);
     FASTNN_UNROLL for (int x = 0; x < K; ++x) {
       FASTNN_UNROLL for (int o = 0; o < R; ++o) {
         if (r >= o * S && r < o * S + K) acc[o] = fma(w[r - o * S][x], v[x], acc[o]);
@@ -103,37 +161,25 @@ FASTNN_INLINE void image_rows(const ConvImagePlane& t, int64_t row0,
     FASTNN_UNROLL for (int o = 0; o < R; ++o) acc[o] = rectified(t.rectifier, acc[o]);
   T* dst = static_cast<T*>(t.dst) + row0 * t.dst_row + at.first;
   FASTNN_UNROLL for (int o = 0; o < R; ++o) {
-    if (Whole)
+    if (C == Columns::whole)
       store(dst + o * t.dst_row, acc[o]);
     else
       store_where(at.pixels, dst + o * t.dst_row, acc[o]);
   }
 }
 
-template <class T, int K, int S, int R>
-FASTNN_INLINE void edge_rows(const ConvImagePlane& t, int64_t row, const PlaneColumns<T, K, S>& at,
-                             const Vec<T> (&w)[K][K]) {
-  if (at.whole)
-    image_rows<T, K, S, R, true, false>(t, row, at, w);
-  else
-    image_rows<T, K, S, R, false, false>(t, row, at, w);
-}
-
 // A vector of columns of rows [row, stop).
-template <class T, int K, int S>
+template <Columns C, class T, int K, int S>
 FASTNN_INLINE void image_columns(const ConvImagePlane& t, int64_t row, int64_t stop,
                                  const PlaneColumns<T, K, S>& at, const Vec<T> (&w)[K][K]) {
   for (; row + 4 <= stop; row += 4) {
-    const bool inner = rows_inside<K, S, 4>(t.low_y, row, t.size_y);
-    if (inner && at.whole)
-      image_rows<T, K, S, 4, true, true>(t, row, at, w);
-    else if (inner)
-      image_rows<T, K, S, 4, false, true>(t, row, at, w);
+    if (rows_inside<K, S, 4>(t.low_y, row, t.size_y))
+      image_rows<T, K, S, 4, C, true>(t, row, at, w);
     else
-      edge_rows<T, K, S, 4>(t, row, at, w);
+      image_rows<T, K, S, 4, C, false>(t, row, at, w);
   }
-  for (; row + 2 <= stop; row += 2) edge_rows<T, K, S, 2>(t, row, at, w);
-  for (; row < stop; ++row) edge_rows<T, K, S, 1>(t, row, at, w);
+  for (; row + 2 <= stop; row += 2) image_rows<T, K, S, 2, C, false>(t, row, at, w);
+  for (; row < stop; ++row) image_rows<T, K, S, 1, C, false>(t, row, at, w);
 }
 
 // Rows that one vector of columns is done for before the next; wide planes are read in order.
@@ -142,7 +188,7 @@ FASTNN_INLINE int64_t rows_together(int64_t pixels) {
   return pixels <= 2 * kLanes<T> ? 16 : 4;
 }
 
-template <class T, int K, int S>
+template <class T, int K, int S, Columns C = Columns::inside>
 static void image_plane(const ConvImagePlane& t) {
   const T* weight = static_cast<const T*>(t.weight);
   Vec<T> w[K][K];
@@ -151,22 +197,54 @@ static void image_plane(const ConvImagePlane& t) {
   const int64_t rows = rows_together<T>(t.pixels);
   for (int64_t row = t.row0; row < t.row1; row += rows) {
     const int64_t stop = t.row1 - row < rows ? t.row1 : row + rows;
-    for (int64_t x = 0; x < t.pixels; x += kLanes<T>)
-      image_columns<T, K, S>(t, row, stop,
-                             plane_columns<T, K, S>(x, t.low_x, t.size_x, t.pixels, false), w);
+    for (int64_t x = 0; x < t.pixels; x += kLanes<T>) {
+      const auto at = plane_columns<T, K, S>(x, t.low_x, t.size_x, t.pixels, false);
+      if (C != Columns::alone && at.whole)
+        image_columns<Columns::whole>(t, row, stop, at, w);
+      else
+        image_columns<C>(t, row, stop, at, w);
+    }
   }
+}
+
+// Calls kernel(t) for each of the planes.
+template <class T, class F>
+FASTNN_INLINE void for_planes(ConvImagePlane t, F kernel) {
+  for (int64_t p = 0; p < t.planes; ++p) {
+    kernel(t);
+    t.image = static_cast<const T*>(t.image) + t.image_plane;
+    t.dst = static_cast<T*>(t.dst) + t.dst_plane;
+    t.weight = static_cast<const T*>(t.weight) + t.weight_plane;
+    if (t.bias) t.bias = static_cast<const T*>(t.bias) + t.bias_plane;
+  }
+}
+
+template <class T>
+static void one_image_plane(const ConvImagePlane& t) {
+#ifdef __AVX512F__
+  if constexpr (sizeof(T) == 4) {
+    if (fits_pairs(t.kernel, t.step, t.low_x, t.size_x, t.pixels)) return image_plane_pairs(t);
+    if (fits_alone<T>(t.kernel, t.step, t.low_x, t.size_x, t.pixels))
+      return image_plane<T, 3, 1, Columns::alone>(t);
+    if (fits_turns<T>(t.kernel, t.step, t.low_x, t.size_x, t.pixels))
+      return image_plane<T, 3, 1, Columns::turned>(t);
+  }
+#endif
+  if (t.kernel == 3)
+    t.step == 1 ? image_plane<T, 3, 1>(t) : image_plane<T, 3, 2>(t);
+  else
+    t.step == 1 ? image_plane<T, 5, 1>(t) : image_plane<T, 5, 2>(t);
 }
 
 template <class T>
 static void run_image_plane(const ConvImagePlane& t) {
 #ifdef __AVX512F__
   if constexpr (sizeof(T) == 4)
-    if (fits_pairs(t.kernel, t.step, t.low_x, t.size_x, t.pixels)) return image_plane_pairs(t);
+    if (fits_flat(t.kernel, t.step, t.low_y, t.low_x, t.size_y, t.size_x, t.row1 - t.row0, t.pixels,
+                  t.image_row, t.dst_row))
+      return image_planes_flat(t);
 #endif
-  if (t.kernel == 3)
-    t.step == 1 ? image_plane<T, 3, 1>(t) : image_plane<T, 3, 2>(t);
-  else
-    t.step == 1 ? image_plane<T, 5, 1>(t) : image_plane<T, 5, 2>(t);
+  for_planes<T>(t, one_image_plane<T>);
 }
 
 #endif

@@ -77,7 +77,7 @@ static void spread_plane(const ConvImagePlane& t) {
 
 template <class T>
 static void run_spread_plane(const ConvImagePlane& t) {
-  t.kernel == 3 ? spread_plane<T, 3>(t) : spread_plane<T, 5>(t);
+  for_planes<T>(t, t.kernel == 3 ? spread_plane<T, 3> : spread_plane<T, 5>);
 }
 
 // ---- The weight's gradient ----
@@ -85,7 +85,7 @@ static void run_spread_plane(const ConvImagePlane& t) {
 // A vector of dy's columns in R rows, times the pixels that their taps meet. Lanes without a pixel
 // take no part: what lies behind a row must not count, even times 0. `Inner`: all these pixels'
 // rows are in the image.
-template <class T, int K, int S, int R, bool Inner>
+template <class T, int K, int S, int R, Columns C, bool Inner>
 FASTNN_INLINE void add_dots(const ConvPlaneDots& t, const T* image, const T* dy, int64_t row,
                             const PlaneColumns<T, K, S>& at, Vec<T> (&acc)[K][K]) {
   const int64_t y0 = t.low_y + row * S;
@@ -96,11 +96,7 @@ FASTNN_INLINE void add_dots(const ConvPlaneDots& t, const T* image, const T* dy,
   FASTNN_UNROLL for (int r = 0; r < (R - 1) * S + K; ++r) {
     if (!Inner && (y0 + r < 0 || y0 + r >= t.size_y)) continue;
     Vec<T> v[K];
-    tap_columns<T, K, S>(
-        [&](int i) __attribute__((always_inline)) {
-          return load_where(at.inside[i], src + r * t.image_row + column_of_load<T, S>(i));
-        },
-        v);
+    row_columns<C>(at, src + r * t.image_row, v);
     FASTNN_UNROLL for (int o = 0; o < R; ++o) {
       if (r < o * S || r >= o * S + K) continue;
       FASTNN_UNROLL for (int x = 0; x < K; ++x) acc[r - o * S][x] =
@@ -109,13 +105,9 @@ FASTNN_INLINE void add_dots(const ConvPlaneDots& t, const T* image, const T* dy,
   }
 }
 
-template <class T, int K, int S>
+template <class T, int K, int S, Columns C>
 FASTNN_INLINE void add_plane_dots(const ConvPlaneDots& t, const T* image, const T* dy,
                                   Vec<T> (&acc)[K][K]) {
-#ifdef __AVX512F__
-  if constexpr (K == 3 && sizeof(T) == 4)
-    if (fits_pairs(K, S, t.low_x, t.size_x, t.pixels)) return add_pair_dots(t, image, dy, acc);
-#endif
   constexpr int R = K == 3 && (S == 1 || sizeof(Vec<T>) == 64) ? 4 : 2;
   constexpr int64_t kRows = 32;  // that one vector of columns is done for before the next
   for (int64_t first = 0; first < t.rows; first += kRows) {
@@ -125,32 +117,64 @@ FASTNN_INLINE void add_plane_dots(const ConvPlaneDots& t, const T* image, const 
       int64_t row = first;
       while (row < stop)
         if (row + R <= stop && rows_inside<K, S, R>(t.low_y, row, t.size_y)) {
-          add_dots<T, K, S, R, true>(t, image, dy, row, at, acc);
+          add_dots<T, K, S, R, C, true>(t, image, dy, row, at, acc);
           row += R;
         } else {
-          add_dots<T, K, S, 1, false>(t, image, dy, row, at, acc);
+          add_dots<T, K, S, 1, C, false>(t, image, dy, row, at, acc);
           ++row;
         }
     }
   }
 }
 
-template <class T, int K, int S>
-static void plane_dots(const ConvPlaneDots& t) {
-  Vec<T> acc[K][K] = {};
-  for (int64_t n = 0; n < t.images; ++n)
-    add_plane_dots<T, K, S>(t, static_cast<const T*>(t.image) + n * t.image_n,
-                            static_cast<const T*>(t.dy) + n * t.dy_n, acc);
-  FASTNN_UNROLL for (int y = 0; y < K; ++y) FASTNN_UNROLL for (int x = 0; x < K; ++x)
-      t.sum[y * K + x] += static_cast<double>(sum_lanes(acc[y][x]));
+// add(t, image, dy, acc) for each plane. Planes that lie one behind the other are read in this
+// order, which the hardware foresees, from a few images at once.
+template <class T, int K, class Add>
+FASTNN_INLINE void plane_dots(const ConvPlaneDots& t, Add add) {
+  constexpr int64_t kImages = 8;
+  Vec<T> sums[kConvDotPlanes][K][K];
+  for (int64_t p = 0; p < t.planes; ++p)
+    FASTNN_UNROLL for (int i = 0; i < K * K; ++i) sums[p][i / K][i % K] = Vec<T>{};
+  for (int64_t first = 0; first < t.images; first += kImages)
+    for (int64_t p = 0; p < t.planes; ++p) {
+      Vec<T> acc[K][K];
+      FASTNN_UNROLL for (int i = 0; i < K * K; ++i) acc[i / K][i % K] = sums[p][i / K][i % K];
+      for (int64_t n = first; n < at_most(first + kImages, t.images); ++n)
+        add(t, static_cast<const T*>(t.image) + n * t.image_n + p * t.image_plane,
+            static_cast<const T*>(t.dy) + n * t.dy_n + p * t.dy_plane, acc);
+      FASTNN_UNROLL for (int i = 0; i < K * K; ++i) sums[p][i / K][i % K] = acc[i / K][i % K];
+    }
+  for (int64_t p = 0; p < t.planes; ++p)
+    FASTNN_UNROLL for (int i = 0; i < K * K; ++i) t.sum[p * K * K + i] +=
+        static_cast<double>(sum_lanes(sums[p][i / K][i % K]));
 }
+
+template <class T, int K, int S, Columns C = Columns::inside>
+static void general_dots(const ConvPlaneDots& t) {
+  plane_dots<T, K>(t, add_plane_dots<T, K, S, C>);
+}
+
+#ifdef __AVX512F__
+static void pair_dots(const ConvPlaneDots& t) { plane_dots<float, 3>(t, add_pair_dots); }
+static void flat_dots(const ConvPlaneDots& t) { plane_dots<float, 3>(t, add_flat_dots); }
+#endif
 
 template <class T>
 static void run_plane_dots(const ConvPlaneDots& t) {
+#ifdef __AVX512F__
+  if constexpr (sizeof(T) == 4) {
+    if (fits_flat(t.kernel, t.step, t.low_y, t.low_x, t.size_y, t.size_x, t.rows, t.pixels,
+                  t.image_row, t.dy_row))
+      return flat_dots(t);
+    if (fits_pairs(t.kernel, t.step, t.low_x, t.size_x, t.pixels)) return pair_dots(t);
+    if (fits_alone<T>(t.kernel, t.step, t.low_x, t.size_x, t.pixels))
+      return general_dots<T, 3, 1, Columns::alone>(t);
+  }
+#endif
   if (t.kernel == 3)
-    t.step == 1 ? plane_dots<T, 3, 1>(t) : plane_dots<T, 3, 2>(t);
+    t.step == 1 ? general_dots<T, 3, 1>(t) : general_dots<T, 3, 2>(t);
   else
-    t.step == 1 ? plane_dots<T, 5, 1>(t) : plane_dots<T, 5, 2>(t);
+    t.step == 1 ? general_dots<T, 5, 1>(t) : general_dots<T, 5, 2>(t);
 }
 
 #endif
