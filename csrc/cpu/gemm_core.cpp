@@ -154,15 +154,17 @@ class Run : GemmParts {
                  own_b(t, j) + (k - t.k.begin) * f_.nr * plan_.elem);
   }
 
+  bool packed() const { return plan_.a != GemmMode::direct && plan_.b != GemmMode::direct; }
+
   // A panel of A stays in the first-level cache while the task's columns of B stream from the
   // second. What the tiles of a block have in common is set once: a tile takes a microsecond.
   void run_block(const Task& t, int64_t block) const {
     GemmTile tile = tile_of_block(t);
-    const bool packed = plan_.a != GemmMode::direct && plan_.b != GemmMode::direct;
-    const auto kernel = packed ? f_.packed : f_.direct;
+    const auto kernel = packed() ? f_.packed : f_.direct;
     const Walk walk = walk_of_block(t, block);
     // Matrix units wait for their operands: asking for other memory would take the room of these.
-    const GemmAhead next = packed && !is_tiled(f_) ? ahead_of_block(t, block) : GemmAhead{};
+    const bool asks = (packed() && !is_tiled(f_)) || plan_.far;
+    const GemmAhead next = asks ? ahead_of_block(t, block) : GemmAhead{};
     GemmFinish behind{};  // the tile before, if it is not yet stored
     int64_t number = 0;   // of the tile
     char* c_panel = walk.c;
@@ -179,7 +181,7 @@ class Run : GemmParts {
         tile.c = c + number % 2 * walk.c_turn;
         tile.src = tile.c;
         tile.bias_n = bias_n;
-        if (next.any()) next.aim(tile, number);
+        if (next.any()) packed() ? next.aim(tile, number) : next.aim_along(tile, number);
         if (plan_.staged && plan_.segments == 1)
           staged_tile(t, tile, kernel, i, j, behind);
         else
@@ -198,7 +200,7 @@ class Run : GemmParts {
     GemmTile tile;  // not zeroed as a whole: that takes a tenth of a small product's time
     tile.ahead = tile.bias_m = tile.bias_n = nullptr;
     tile.behind = nullptr;
-    tile.ahead_step = 0;
+    tile.ahead_step = tile.ahead_left = tile.ahead_run = 0;
     tile.k = t.k.size();
     tile.alpha = plan_.segments > 1 ? 1 : p_.alpha;
     tile.beta = !t.first ? 1 : plan_.segments > 1 ? 0 : p_.beta;
@@ -249,7 +251,7 @@ class Run : GemmParts {
       w.c_turn = plan_.k_blocks == 1 && f_.stores_behind ? cells : 0;
       w.c_rows = ceil_div(t.columns.size(), f_.nr) * w.c_step;
     }
-    if (plan_.a == GemmMode::shared) w.ahead = ahead_lines(t) * 64;
+    if (packed() && plan_.a == GemmMode::shared) w.ahead = ahead_lines(t) * 64;
     return w;
   }
 
@@ -263,7 +265,7 @@ class Run : GemmParts {
 
   GemmAhead sources(const Task& t, Range k) const {
     GemmAhead ahead;
-    if (plan_.b == GemmMode::own) ahead.b = source_of(p_.b, t.at.b, t.columns, k);
+    if (plan_.b == GemmMode::own || plan_.far) ahead.b = source_of(p_.b, t.at.b, t.columns, k);
     if (plan_.a == GemmMode::own) ahead.a = source_of(p_.a, t.at.a, t.rows, k);
     return ahead;
   }
@@ -286,8 +288,9 @@ class Run : GemmParts {
     } else {
       tile.a = shared_a(i / f_.mr, block);
     }
-    tile.ahead = tile.a;
-    if (plan_.a == GemmMode::shared) tile.ahead = offset(tile.a, f_.a_panel * plan_.kc, plan_.elem);
+    tile.ahead = packed() ? tile.a : nullptr;
+    if (packed() && plan_.a == GemmMode::shared)
+      tile.ahead = offset(tile.a, f_.a_panel * plan_.kc, plan_.elem);
   }
 
   // Tiles of a matrix unit hold rows of A as they lie in memory: no need to pack those.

@@ -50,6 +50,17 @@ struct GemmAhead {
         more ? s.base + cell % s.runs * s.stride + cell / s.runs * GemmTile::kAheadBytes : tile.a;
     tile.ahead_step = more ? s.stride : 0;
   }
+
+  // For B that is not packed: along its rows, where the caches' own guesses help.
+  void aim_along(GemmTile& tile, int64_t number) const {
+    const int64_t cell = number * (tile.k / GemmTile::kAheadStep);
+    const int64_t run = cell / b.pieces, piece = cell % b.pieces;
+    const char* at = b.base + run * b.stride + piece * GemmTile::kAheadBytes;
+    tile.ahead = cell < b.cells() ? at : nullptr;
+    tile.ahead_step = b.stride - b.pieces * GemmTile::kAheadBytes;
+    tile.ahead_left = b.pieces - piece;
+    tile.ahead_run = b.pieces;
+  }
 };
 
 class GemmParts {

@@ -187,6 +187,22 @@ def test_bfloat16_in_a_forked_child(rng, level):
 
 
 @pytest.mark.parametrize("level", _core.isa_levels()[1:])
+@pytest.mark.parametrize("m", (60, 250))
+def test_operand_beyond_the_caches(rng, level, m):
+    """A batch of matrices of 29 MB in all, which tiles read where they lie and ask for ahead."""
+    a = rng.standard_normal((m, 254), dtype=np.float32)
+    b = rng.standard_normal((8, 254, 3600), dtype=np.float32)
+    want = a.astype(np.float64) @ b
+    outs = []
+    with isa(level):
+        for threads in (1, 2, 3):
+            with num_threads(threads):
+                outs.append(np.asarray(matmul(a, b)))
+    np.testing.assert_allclose(outs[0], want, rtol=0, atol=1e-4)
+    assert outs[0].tobytes() == outs[1].tobytes() == outs[2].tobytes()
+
+
+@pytest.mark.parametrize("level", _core.isa_levels()[1:])
 @pytest.mark.parametrize("dtype", ALL)
 @pytest.mark.parametrize("m,n,k", SHAPES.values(), ids=SHAPES)
 def test_epilogue(rng, level, dtype, m, n, k):

@@ -22,11 +22,14 @@ struct GemmTile {
   int64_t b_k;  // stride of B along k; columns are adjacent
   int64_t k;
   // Memory that is needed soon: fetched into the second-level cache as the sum goes on, kAheadBytes
-  // and `ahead_step` bytes further with every kAheadStep values of k. A hint: read by `packed`
-  // only, and not at every level.
+  // with every kAheadStep values of k. A hint, not taken at every level. `packed` goes on
+  // `ahead_step` bytes further on; `direct` (which may be given null) along `ahead_left` pieces of
+  // kAheadBytes, then `ahead_step` bytes behind their end along the next `ahead_run`.
   static constexpr int kAheadStep = 8, kAheadBytes = 256;
   const void* ahead;
-  int64_t ahead_step;
+  int64_t ahead_step, ahead_left, ahead_run;
+  // Values of k up to which two tiles' columns of B, not packed, fit the first-level cache.
+  static constexpr int64_t kFarDepth = 128;
   // A whole tile that was summed before, for adjacent columns of bfloat16 and without an
   // activation, or null: `packed` stores all its rows meanwhile and sets its m to 0, or none. Where
   // the family says so.

@@ -146,20 +146,34 @@ static void packed_tile(const GemmTile& t) {
 }
 
 // Rows are addressed three to a pointer (p, p + row, p + 2 row), which spares integer registers.
-template <class T, int R, int NV>
+// Far: t.ahead is asked for, too.
+template <class T, int R, int NV, bool Far = false>
 static void direct_tile(const GemmTile& t) {
   constexpr int L = kLanes<T>, G = (R + 2) / 3;
   const T* b = static_cast<const T*>(t.b);
   const int64_t row = t.a_row, step = t.a_k;
   constexpr int kAheadRows = 8;  // of b: too far apart for the hardware to foresee
-  // Rows far apart are on pages of their own: the columns of the next tile are asked for.
-  const int64_t ahead = t.b_k >= 8192 ? NV * L : t.b_k * kAheadRows;
+  // Rows far apart are on pages of their own: the columns of the next tile are asked for, where the
+  // first-level cache has room for both.
+  const bool room = t.k <= GemmTile::kFarDepth && (Far || t.b_k >= 1024);
+  const int64_t ahead = room || t.b_k >= 8192 ? NV * L : t.b_k * kAheadRows;
+  const char* far = static_cast<const char*>(t.ahead);
+  int64_t pieces = t.ahead_left;
   const T* a[G];
   FASTNN_UNROLL for (int g = 0; g < G; ++g) a[g] = static_cast<const T*>(t.a) + 3 * g * row;
   const EdgeLoad<T> edge(t.n - (NV - 1) * L);
   Vec<T> acc[R][NV] = {};
 #pragma GCC unroll 1
   for (int64_t k = t.k; k > 0; --k) {
+    if (Far && k % GemmTile::kAheadStep == 0) {
+      FASTNN_UNROLL for (int i = 0; i < GemmTile::kAheadBytes; i += 64)
+          __builtin_prefetch(far + i, 0, 2);
+      far += GemmTile::kAheadBytes;
+      if (--pieces == 0) {
+        far += t.ahead_step;
+        pieces = t.ahead_run;
+      }
+    }
     Vec<T> bv[NV];
     FASTNN_UNROLL for (int j = 0; j < NV - 1; ++j) bv[j] = load(b + j * L);
     bv[NV - 1] = EdgeLoad<T>::apply(edge, b + (NV - 1) * L);
@@ -201,6 +215,8 @@ constexpr TileTable make_table() {
 template <class T, bool Packed>
 static void run_whole(const GemmTile& t) {
   static constexpr TileTable table = make_table<T, Packed>();
+  if (!Packed && t.ahead && t.m == kRows && t.n > kLanes<T>)
+    return direct_tile<T, kRows, kVecs, true>(t);
   table.fn[t.m - 1][t.n > kLanes<T>](t);
 }
 
