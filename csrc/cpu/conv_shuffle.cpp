@@ -1,11 +1,11 @@
 #include "cpu/conv_shuffle.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "cpu/conv_source.h"
 #include "cpu/gemm_core.h"
 #include "cpu/gemm_plan.h"
+#include "cpu/kernels/conv.h"
 #include "fastnn/parallel.h"
 
 namespace fastnn {
@@ -13,39 +13,49 @@ namespace fastnn {
 namespace {
 
 constexpr int64_t kElem = 4;
-constexpr int64_t kTogether = int64_t{4} << 20;  // bytes of products that wait to be dealt out
+constexpr int64_t kTogether = int64_t{8} << 20;  // bytes of products that wait to be dealt out
 constexpr int64_t kTaskValues = 1 << 14;
 
-// Some images' product: rows are filters and taps, columns an image's pixels.
+int64_t image_pixels(const Correlation& c) {
+  return c.axis[0].size * c.axis[1].size * c.axis[2].size;
+}
+
+// Its image as packers see it: pixels, each under one tap.
+ConvSource source_of(Correlation c) {
+  for (ConvAxis& a : c.axis) a = {a.size, 1, a.size, 0, 1, 1};
+  return conv_source(c);
+}
+
+// The product of images [first, first + images): rows are filters and taps, columns their pixels.
+// It reads the weight, which is large, once.
 struct ShuffleProduct {
-  const Correlation& c;
-  int64_t m, n, first = 0;
+  ConvSource source;
+  int64_t pixel0;
   GemmProblem p;
 
-  ShuffleProduct(const Correlation& whole, int64_t images, const void* bias, void* products)
-      : c(whole), m(whole.out * whole.taps()), n(image_pixels(whole)) {
-    p.m = m;
-    p.n = n;
+  ShuffleProduct(const Correlation& c, int64_t first, int64_t images, const void* bias,
+                 void* products)
+      : source(source_of(c)), pixel0(first * image_pixels(c)) {
+    p.m = c.out * c.taps();
+    p.n = images * image_pixels(c);
     p.k = c.in;
-    p.batch = images;
+    p.share = GemmShare::b;
     p.a = {c.weight.data, 1, c.weight.c};
-    p.b = {c.image.data, 1, c.image.c};
-    p.c = {products, DType::f32, n, 1};
-    p.a_same = true;
+    p.c = {products, DType::f32, p.n, 1};
     p.activation = c.activation;
     if (bias) p.bias_m = {bias, DType::f32, 1};
-    p.locate = [](const void* context, int64_t batch, GemmPointers& at) {
+    if (images == 1) {  // a matrix as it lies
+      p.b = {c.image.data + first * c.image.n * kElem, 1, c.image.c};
+      return;
+    }
+    p.b.pack = [](const void* context, const GemmPanel& g) {
       const auto& self = *static_cast<const ShuffleProduct*>(context);
-      at.b = self.c.image.data + (self.first + batch) * self.c.image.n * kElem;
-      at.c = static_cast<char*>(self.p.c.data) + batch * self.m * self.n * kElem;
+      active_conv_kernels().f32.pixels(
+          self.source, {g.dst, g.panel, g.width, g.lane0, g.k0, g.k_count, self.pixel0});
     };
-    p.locate_context = this;
+    p.b.context = this;
   }
   ShuffleProduct(const ShuffleProduct&) = delete;
-
-  static int64_t image_pixels(const Correlation& c) {
-    return c.axis[0].size * c.axis[1].size * c.axis[2].size;
-  }
 };
 
 struct Plan {
@@ -53,7 +63,7 @@ struct Plan {
   int64_t products, bias;
 
   explicit Plan(const Correlation& c) {
-    const int64_t image = c.out * c.taps() * ShuffleProduct::image_pixels(c) * kElem;
+    const int64_t image = c.out * c.taps() * image_pixels(c) * kElem;
     images = std::clamp<int64_t>(kTogether / image, 1, c.batch);
     products = round_up(images * image, 64);
     bias = c.bias ? round_up(c.out * c.taps() * kElem, 64) : 0;
@@ -81,18 +91,21 @@ void deal_row(const float* from, int64_t tap_stride, int64_t taps, int64_t pixel
 // Deals the products of some images out to the rows of the result.
 void deal_out(const Correlation& c, const float* products, int64_t first, int64_t images) {
   const ConvAxis &y = c.axis[1], &x = c.axis[2];
-  const int64_t n = y.size * x.size, row = std::max<int64_t>(1, kTaskValues / x.out);
-  parallel_blocks(images * c.out * y.out, row, [&](int64_t begin, int64_t end, int) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t line = i % y.out, plane = i / y.out;
-      const int64_t image = first + plane / c.out, filter = plane % c.out;
-      const float* from =
-          products + (plane * c.taps() + line % y.taps * x.taps) * n + line / y.taps * x.size;
-      char* to = c.result.data +
-                 (image * c.result.n + filter * c.result.c + line * c.result.axis[1]) * kElem;
-      deal_row(from, n, x.taps, x.size, reinterpret_cast<float*>(to));
-    }
-  });
+  const int64_t n = y.size * x.size, row = images * n;  // of the products
+  parallel_blocks(images * c.out * y.out, std::max<int64_t>(1, kTaskValues / x.out),
+                  [&](int64_t begin, int64_t end, int) {
+                    for (int64_t i = begin; i < end; ++i) {
+                      const int64_t line = i % y.out, filter = i / y.out % c.out;
+                      const int64_t image = i / y.out / c.out;
+                      const float* from = products +
+                                          (filter * c.taps() + line % y.taps * x.taps) * row +
+                                          image * n + line / y.taps * x.size;
+                      char* to = c.result.data + ((first + image) * c.result.n +
+                                                  filter * c.result.c + line * c.result.axis[1]) *
+                                                     kElem;
+                      deal_row(from, row, x.taps, x.size, reinterpret_cast<float*>(to));
+                    }
+                  });
 }
 
 }  // namespace
@@ -102,7 +115,7 @@ bool prefers_shuffle(const Correlation& c) {
     if (a.origin != 0 || a.taps != a.step || a.out != a.size * a.step ||
         (a.taps > 1 && a.tap_step != 1))
       return false;
-  const int64_t pixels = ShuffleProduct::image_pixels(c);
+  const int64_t pixels = image_pixels(c);
   const int64_t weight_bytes = c.in * c.out * c.taps() * kElem;
   return c.dtype == DType::f32 && c.groups == 1 && c.axis[0].out == 1 && c.taps() > 1 &&
          c.batch > 0 && (!c.bias || c.bias.dtype == DType::f32) &&
@@ -114,7 +127,8 @@ bool prefers_shuffle(const Correlation& c) {
 size_t shuffle_workspace(const Correlation& c) {
   const Plan plan(c);
   const auto need = [&](int64_t images) {  // any address will do: nothing is read
-    return images == 0 ? 0 : gemm_workspace(ShuffleProduct(c, images, c.bias.data, c.image.data).p);
+    return images == 0 ? 0
+                       : gemm_workspace(ShuffleProduct(c, 0, images, c.bias.data, c.image.data).p);
   };
   return static_cast<size_t>(plan.products + plan.bias) +
          std::max(need(plan.images), need(c.batch % plan.images));
@@ -128,9 +142,7 @@ void run_shuffle(const Correlation& c, void* workspace) {
   if (bias) write_bias(c, bias);
   for (int64_t n = 0; n < c.batch; n += plan.images) {
     const int64_t images = std::min(plan.images, c.batch - n);
-    ShuffleProduct product(c, images, bias, products);
-    product.first = n;
-    gemm_run(product.p, memory + plan.products + plan.bias);
+    gemm_run(ShuffleProduct(c, n, images, bias, products).p, memory + plan.products + plan.bias);
     deal_out(c, products, n, images);
   }
 }
