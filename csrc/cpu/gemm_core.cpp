@@ -163,7 +163,7 @@ class Run : GemmParts {
     const auto kernel = packed() ? f_.packed : f_.direct;
     const Walk walk = walk_of_block(t, block);
     // Matrix units wait for their operands: asking for other memory would take the room of these.
-    const bool asks = (packed() && !is_tiled(f_)) || plan_.far;
+    const bool asks = (packed() && !is_tiled(f_)) || plan_.far > 0;
     const GemmAhead next = asks ? ahead_of_block(t, block) : GemmAhead{};
     GemmFinish behind{};  // the tile before, if it is not yet stored
     int64_t number = 0;   // of the tile
@@ -201,6 +201,7 @@ class Run : GemmParts {
     tile.ahead = tile.bias_m = tile.bias_n = nullptr;
     tile.behind = nullptr;
     tile.ahead_step = tile.ahead_left = tile.ahead_run = 0;
+    tile.ahead_pieces = plan_.far;
     tile.k = t.k.size();
     tile.alpha = plan_.segments > 1 ? 1 : p_.alpha;
     tile.beta = !t.first ? 1 : plan_.segments > 1 ? 0 : p_.beta;
@@ -265,7 +266,7 @@ class Run : GemmParts {
 
   GemmAhead sources(const Task& t, Range k) const {
     GemmAhead ahead;
-    if (plan_.b == GemmMode::own || plan_.far) ahead.b = source_of(p_.b, t.at.b, t.columns, k);
+    if (plan_.b == GemmMode::own || plan_.far > 0) ahead.b = source_of(p_.b, t.at.b, t.columns, k);
     if (plan_.a == GemmMode::own) ahead.a = source_of(p_.a, t.at.a, t.rows, k);
     return ahead;
   }

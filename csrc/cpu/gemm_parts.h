@@ -53,7 +53,7 @@ struct GemmAhead {
 
   // For B that is not packed: along its rows, where the caches' own guesses help.
   void aim_along(GemmTile& tile, int64_t number) const {
-    const int64_t cell = number * (tile.k / GemmTile::kAheadStep);
+    const int64_t cell = number * (tile.k / GemmTile::kAheadStep) * tile.ahead_pieces;
     const int64_t run = cell / b.pieces, piece = cell % b.pieces;
     const char* at = b.base + run * b.stride + piece * GemmTile::kAheadBytes;
     tile.ahead = cell < b.cells() ? at : nullptr;

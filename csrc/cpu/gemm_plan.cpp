@@ -36,14 +36,17 @@ const GemmFamily& family_of(const GemmProblem& p) {
 // each other.
 bool collides(int64_t stride_bytes) { return stride_bytes != 0 && stride_bytes % 4096 == 0; }
 
-// Rows of B that no cache holds, and so far apart that the caches foresee nothing. Four tiles, one
-// above the other, ask for all that the next task reads.
-bool is_far(const GemmProblem& p, const GemmFamily& f, int64_t elem) {
-  constexpr int64_t kLeastRow = 2048, kLeastPanels = 4, kMostPanels = 20;
+// Rows of B that no cache holds, and so far apart that the caches foresee nothing: the pieces that
+// a tile asks for in a step, so that all tiles of a task ask for what the next one reads; else 0.
+int64_t far_pieces(const GemmProblem& p, const GemmFamily& f, int64_t elem) {
+  constexpr int64_t kLeastRow = 2048, kMostPanels = 20;
   const int64_t row = p.b.k_stride * elem, bytes = p.n * p.k * elem * (p.b_same ? 1 : p.batch);
-  return !is_tiled(f) && in_memory(p.b, p.dtype) && p.b.lane_stride == 1 && row >= kLeastRow &&
-         !collides(row) && bytes > cache_sizes().l3 / 2 && p.m / f.mr >= kLeastPanels &&
-         ceil_div(p.m, f.mr) <= kMostPanels;
+  const int64_t tiles = p.m / f.mr;  // whole ones, one above the other
+  if (is_tiled(f) || !in_memory(p.b, p.dtype) || p.b.lane_stride != 1 || row < kLeastRow ||
+      collides(row) || bytes <= cache_sizes().l3 / 2 || tiles < 1 || tiles > kMostPanels)
+    return 0;
+  const int64_t lines = ceil_div(f.nr * elem, 64) * GemmTile::kAheadStep;  // that a tile reads
+  return ceil_div(64 * lines, tiles * GemmTile::kAheadBytes);
 }
 
 double work_of(const GemmProblem& p) {
@@ -69,7 +72,7 @@ void choose_modes(const GemmProblem& p, GemmPlan& plan) {
   const bool wide = f.nr * plan.elem >= 128, few = row_panels <= 20;
   const int64_t near_bytes = wide && row_panels <= 8 ? 8 * l2 : few ? l2 : l2 / 4;
   const bool near = b_bytes <= near_bytes && ((wide && few) || !collides(p.b.k_stride * plan.elem));
-  if (b_direct && (row_panels <= 2 || near || small || plan.far))
+  if (b_direct && (row_panels <= 2 || near || small || plan.far > 0))
     plan.b = GemmMode::direct;
   else if (p.share == GemmShare::b && plan.segments == 1)
     plan.b = GemmMode::shared;
@@ -278,8 +281,8 @@ GemmPlan make_gemm_plan(const GemmProblem& p) {
   // Tiles of a matrix unit sum up small parts of K in turn, whatever K is: only the panels have to
   // fit the second level.
   int64_t kc_max = is_tiled(*plan.family) ? 2048 : std::clamp<int64_t>(l1_k / 64 * 64, 128, 512);
-  plan.far = is_far(p, *plan.family, plan.elem);
-  if (plan.far) kc_max = GemmTile::kFarDepth;
+  plan.far = far_pieces(p, *plan.family, plan.elem);
+  if (plan.far > 0) kc_max = GemmTile::kFarDepth;
   if (p.run_limit > 0) kc_max = std::min(kc_max, p.run_limit);
   plan.vector = !p.c.place && is_vector_by_matrix(p, p.m, p.a, p.b);
   choose_segments(p, kc_max, plan);

@@ -21,13 +21,14 @@ struct GemmTile {
   const void* b;
   int64_t b_k;  // stride of B along k; columns are adjacent
   int64_t k;
-  // Memory that is needed soon: fetched into the second-level cache as the sum goes on, kAheadBytes
-  // with every kAheadStep values of k. A hint, not taken at every level. `packed` goes on
-  // `ahead_step` bytes further on; `direct` (which may be given null) along `ahead_left` pieces of
-  // kAheadBytes, then `ahead_step` bytes behind their end along the next `ahead_run`.
+  // Memory that is needed soon: fetched into the second-level cache as the sum goes on, in pieces
+  // of kAheadBytes with every kAheadStep values of k. A hint, not taken at every level. `packed`
+  // takes one piece and goes on `ahead_step` bytes; `direct`, which may be given null, takes
+  // `ahead_pieces`, going on along `ahead_left` pieces, then `ahead_step` bytes behind their end
+  // along the next `ahead_run`.
   static constexpr int kAheadStep = 8, kAheadBytes = 256;
   const void* ahead;
-  int64_t ahead_step, ahead_left, ahead_run;
+  int64_t ahead_step, ahead_pieces, ahead_left, ahead_run;
   // Values of k up to which two tiles' columns of B, not packed, fit the first-level cache.
   static constexpr int64_t kFarDepth = 128;
   // A whole tile that was summed before, for adjacent columns of bfloat16 and without an

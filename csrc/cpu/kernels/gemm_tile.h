@@ -158,7 +158,7 @@ static void direct_tile(const GemmTile& t) {
   const bool room = t.k <= GemmTile::kFarDepth && (Far || t.b_k >= 1024);
   const int64_t ahead = room || t.b_k >= 8192 ? NV * L : t.b_k * kAheadRows;
   const char* far = static_cast<const char*>(t.ahead);
-  int64_t pieces = t.ahead_left;
+  int64_t left = t.ahead_left;
   const T* a[G];
   FASTNN_UNROLL for (int g = 0; g < G; ++g) a[g] = static_cast<const T*>(t.a) + 3 * g * row;
   const EdgeLoad<T> edge(t.n - (NV - 1) * L);
@@ -166,12 +166,14 @@ static void direct_tile(const GemmTile& t) {
 #pragma GCC unroll 1
   for (int64_t k = t.k; k > 0; --k) {
     if (Far && k % GemmTile::kAheadStep == 0) {
-      FASTNN_UNROLL for (int i = 0; i < GemmTile::kAheadBytes; i += 64)
-          __builtin_prefetch(far + i, 0, 2);
-      far += GemmTile::kAheadBytes;
-      if (--pieces == 0) {
-        far += t.ahead_step;
-        pieces = t.ahead_run;
+      for (int64_t i = t.ahead_pieces; i > 0; --i) {
+        FASTNN_UNROLL for (int at = 0; at < GemmTile::kAheadBytes; at += 64)
+            __builtin_prefetch(far + at, 0, 2);
+        far += GemmTile::kAheadBytes;
+        if (--left == 0) {
+          far += t.ahead_step;
+          left = t.ahead_run;
+        }
       }
     }
     Vec<T> bv[NV];
