@@ -125,6 +125,10 @@ static void copy_band(const ConvBand& b) {
 
 // ---- Rows of output pixels: filters are broadcast ----
 
+// A line that is written is first read, from memory where the result is large: it is asked for in
+// time. More rows at once than the hardware follows by itself.
+constexpr int kStoresAhead = 512;  // bytes
+
 template <class T, int F, int V>
 static void row_tile(const ConvRowTile& t) {
   const T* w = static_cast<const T*>(t.weight);
@@ -150,6 +154,7 @@ static void row_tile(const ConvRowTile& t) {
       FASTNN_UNROLL for (int v = 0; v < V; ++v) acc[f][v] = rectified(t.rectifier, acc[f][v]);
     FASTNN_UNROLL for (int v = 0; v < V; ++v) {
       T* dst = static_cast<T*>(t.dst[v]) + f * t.dst_filter;
+      __builtin_prefetch(dst + kStoresAhead / sizeof(T), 1);
       if (t.lanes[v] == kLanes<T>)
         store(dst, acc[f][v]);
       else
