@@ -3,13 +3,14 @@
 // into segments with sums of their own, which are combined in order.
 #include "cpu/conv_band.h"
 #include "cpu/conv_direct.h"
+#include "cpu/gemm_core.h"
 #include "cpu/ref/element.h"
 
 namespace fastnn {
 
 namespace {
 
-constexpr int64_t kChain = 4096;  // pixels that are summed before the sums are stored
+constexpr int64_t kChain = 1024;  // pixels that are summed before the sums are stored
 constexpr int64_t kChannelBlock = 16;
 constexpr int64_t kTasks = 16;             // at least, where the shape allows it
 constexpr int64_t kMaxPartial = 64 << 20;  // bytes of sums
@@ -22,7 +23,7 @@ struct WeightPlan {
   int64_t rows, row_bands, all_bands;  // of output rows; of the batch
   int64_t blocks, segments;            // of channels in a group; of bands
   int64_t cells;                       // sums of one channel of one segment
-  int64_t chunks, chunk;               // of taps
+  int64_t plane;                       // values of a channel of x
   int64_t offset_bytes, x_bytes, dy_bytes, partial_bytes, scratch_each;
   bool dy_in_place;
 
@@ -43,11 +44,10 @@ struct WeightPlan {
     segments = std::clamp<int64_t>(ceil_div(kTasks, c.groups * blocks), 1,
                                    std::max<int64_t>(1, std::min(all_bands, kTasks)));
     segments = std::max<int64_t>(1, std::min(segments, kMaxPartial / channel_bytes));
-    chunks = ceil_div(taps, kernels.max_products / std::min<int64_t>(4, c.out));
-    chunk = ceil_div(taps, chunks);
-    offset_bytes = round_up(taps * 8, 64);
+    plane = bands.rows(rows) * bands.pitch;
+    offset_bytes = round_up(std::min(c.in, kChannelBlock) * taps * 8, 64);
     partial_bytes = round_up(segments * channel_bytes, 64);
-    x_bytes = round_up((bands.rows(rows) * bands.pitch + lanes) * elem, 64);
+    x_bytes = round_up((std::min(c.in, kChannelBlock) * plane + lanes) * elem, 64);
     dy_in_place = c.elem() == elem && (c.result.axis[2] == 1 || width == 1);
     dy_bytes = dy_in_place ? 0 : round_up((rows * width * c.out + lanes) * elem, 64);
     scratch_each = x_bytes + dy_bytes;
@@ -68,9 +68,11 @@ class WeightRun {
   }
 
   void all() {
-    for (int64_t y = 0; y < c_.axis[1].taps; ++y)
-      for (int64_t x = 0; x < c_.axis[2].taps; ++x)
-        offset_[y * c_.axis[2].taps + x] = p_.bands.tap(c_, y, x);
+    int64_t* offset = offset_;
+    for (int64_t i = 0; i < std::min(c_.in, kChannelBlock); ++i)
+      for (int64_t y = 0; y < c_.axis[1].taps; ++y)
+        for (int64_t x = 0; x < c_.axis[2].taps; ++x)
+          *offset++ = i * p_.plane + p_.bands.tap(c_, y, x);
     const int64_t work = std::max<int64_t>(
         1, c_.batch * c_.pixels() * c_.out * p_.taps * c_.in / (p_.segments * p_.blocks));
     parallel_blocks(p_.tasks(), std::max<int64_t>(1, 100000 / work),
@@ -103,10 +105,11 @@ class WeightRun {
       const int64_t rows = std::min(p_.rows, c_.axis[1].out - row0);
       char* dy = scratch + p_.x_bytes;
       if (!p_.dy_in_place) copy_rows(n, g, row0, rows, dy);
-      for (int64_t i = channel0; i < channel1; ++i) {
-        p_.kernels.band(p_.bands.band(c_, n, g * c_.in + i, row0, rows, scratch));
-        dots(n, g, row0, rows, scratch, dy, partial_ + p_.partial(segment, g, i));
-      }
+      for (int64_t i = channel0; i < channel1; ++i)
+        p_.kernels.band(p_.bands.band(c_, n, g * c_.in + i, row0, rows,
+                                      scratch + (i - channel0) * p_.plane * p_.elem));
+      dots(n, g, channel1 - channel0, row0, rows, scratch, dy,
+           partial_ + p_.partial(segment, g, channel0));
     }
   }
 
@@ -118,8 +121,8 @@ class WeightRun {
            rows, 0, c_.axis[2].out, 1, dy + o * p_.rows * c_.axis[2].out * p_.elem});
   }
 
-  void dots(int64_t n, int64_t g, int64_t row0, int64_t rows, const char* x, const char* copy,
-            char* sum) const {
+  void dots(int64_t n, int64_t g, int64_t channels, int64_t row0, int64_t rows, const char* x,
+            const char* copy, char* sum) const {
     ConvDotTile t{};
     t.x = x;
     t.rows = rows;
@@ -131,25 +134,33 @@ class WeightRun {
     if (p_.dy_in_place)
       dy = c_.result.data +
            (n * c_.result.n + g * c_.out * c_.result.c + row0 * c_.result.axis[1]) * p_.elem;
-    for_chunks([&](int64_t o, int64_t filters, int64_t k, int64_t taps, int64_t at) {
+    for_chunks(channels, [&](int64_t o, int64_t filters, int64_t k, int64_t taps, int64_t at) {
       t.filters = static_cast<int>(filters);
       t.taps = static_cast<int>(taps);
       t.offset = offset_ + k;
       t.dy = dy + o * t.dy_filter * p_.elem;
       t.sum = sum + at * p_.lanes * p_.elem;
+      // Rows of the next filters are asked for, or of the next band, two for each of the tiles
+      // that take the same rows of dy.
+      const bool more = o + filters < c_.out;
+      const char* next = dy + (more ? (o + filters) * t.dy_filter : rows * t.dy_row) * p_.elem;
+      for (int i = 0; i < 2; ++i)
+        t.ahead[i] = next + (k * filters / (channels * p_.taps) + i) * t.dy_filter * p_.elem;
       p_.kernels.dots(t);
     });
   }
 
-  // f(first filter, filters, first tap, taps, number of the first sum) for every ConvDotTile.
+  // f(first filter, filters, first tap, taps, number of the first sum) for every ConvDotTile of
+  // some channels, whose taps are numbered through.
   template <class F>
-  void for_chunks(F f) const {
-    const int64_t blocks = ceil_div(c_.out, 4);
+  void for_chunks(int64_t channels, F f) const {
+    const int64_t all = channels * p_.taps, blocks = ceil_div(c_.out, 4);
+    const int64_t chunks = ceil_div(all, p_.kernels.max_products / std::min<int64_t>(4, c_.out));
     int64_t at = 0;
     for (int64_t b = 0; b < blocks; ++b) {
       const int64_t o = b * c_.out / blocks, filters = (b + 1) * c_.out / blocks - o;
-      for (int64_t k = 0; k < p_.taps; k += p_.chunk) {
-        const int64_t taps = std::min(p_.chunk, p_.taps - k);
+      for (int64_t i = 0; i < chunks; ++i) {
+        const int64_t k = i * all / chunks, taps = (i + 1) * all / chunks - k;
         f(o, filters, k, taps, at);
         at += filters * taps;
       }
@@ -167,35 +178,20 @@ class WeightRun {
       write_element(c_.weight.data, c_.dtype, at, value);
   }
 
+  // The segments, lane by lane, then the lanes: one long chain of sums would wait for each.
   template <class T>
   void combine(int64_t g, int64_t channel0, int64_t channel1) const {
-    for (int64_t i = channel0; i < channel1; ++i) combine_dots<T>(g, i);
-  }
-
-  // Of the segments, lane by lane, then of the lanes: one long chain of sums would wait for each.
-  template <int kLanes, class T>
-  double total_of(const T* sums, int64_t stride) const {
-    double lane_total[kLanes] = {};
-    for (int64_t s = 0; s < p_.segments; ++s, sums += stride)
-      for (int lane = 0; lane < kLanes; ++lane) lane_total[lane] += static_cast<double>(sums[lane]);
-    double total = 0;
-    for (const double t : lane_total) total += t;
-    return total;
-  }
-
-  template <class T>
-  void combine_dots(int64_t g, int64_t channel) const {
-    const T* first = reinterpret_cast<const T*>(partial_ + p_.partial(0, g, channel));
-    const int64_t stride = c_.groups * c_.in * p_.cells;
-    for_chunks([&](int64_t o, int64_t filters, int64_t k, int64_t taps, int64_t at) {
+    char* const first = partial_ + p_.partial(0, g, channel0);
+    const int64_t channels = channel1 - channel0, sums = channels * p_.cells;
+    if (p_.segments > 1)
+      gemm_family(c_.dtype).sum({first, first, c_.groups * c_.in * p_.cells, p_.segments, sums});
+    for_chunks(channels, [&](int64_t o, int64_t filters, int64_t k, int64_t taps, int64_t at) {
       for (int64_t f = 0; f < filters; ++f)
         for (int64_t r = 0; r < taps; ++r) {
-          const T* sums = first + (at + f * taps + r) * p_.lanes;
-          const double total = p_.lanes == 16  ? total_of<16>(sums, stride)
-                               : p_.lanes == 8 ? total_of<8>(sums, stride)
-                               : p_.lanes == 4 ? total_of<4>(sums, stride)
-                                               : total_of<2>(sums, stride);
-          write<T>(g, o + f, channel, k + r, total);
+          const T* lane = reinterpret_cast<const T*>(first) + (at + f * taps + r) * p_.lanes;
+          double total = 0;
+          for (int64_t i = 0; i < p_.lanes; ++i) total += static_cast<double>(lane[i]);
+          write<T>(g, o + f, channel0 + (k + r) / p_.taps, (k + r) % p_.taps, total);
         }
     });
   }

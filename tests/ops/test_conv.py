@@ -84,6 +84,8 @@ PATHS = [
     path("tiny-images", (9, 17, 2, 2), (19, 17, 3, 3), padding=1),
     path("first-layer", (3, 1, 28, 28), (6, 1, 5, 5), padding=2),
     path("first-layer-colour", (2, 3, 30, 31), (32, 3, 3, 3), padding=1),
+    path("first-layer-stride2", (3, 3, 37, 63), (33, 3, 3, 3), padding=1, stride=2),
+    path("first-layer-bands", (2, 1, 96, 48), (11, 1, 3, 3), padding=1),
     path("second-layer", (5, 6, 14, 14), (16, 6, 5, 5)),
     path("stem", (1, 3, 40, 38), (64, 3, 7, 7), padding=3, stride=2),
     path("alexnet", (2, 3, 47, 51), (40, 3, 11, 11), padding=2, stride=4),

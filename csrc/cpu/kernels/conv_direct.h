@@ -5,16 +5,15 @@
 #include "cpu/kernels/conv_direct_table.h"
 #include "cpu/kernels/conv_pack.h"
 #include "cpu/kernels/conv_plane_grads.h"
+#include "cpu/kernels/conv_weight.h"
 #include "cpu/kernels/gemm_tile.h"
 
 namespace fastnn::FASTNN_ISA_NS {
 
 #if defined(__AVX512F__)
 constexpr int kSums = 24;  // accumulators, leaving room for what they are multiplied with
-constexpr int kTapSums = 28;
 #else
 constexpr int kSums = 12;
-constexpr int kTapSums = 12;
 #endif
 constexpr int kMaxFilters = 8;
 
@@ -30,21 +29,20 @@ static void copy_row(const Src* src, int64_t stride, int64_t n, T* dst) {
 
 // Even and odd columns apart.
 template <class T>
-static int64_t deal_two(const T* src, int64_t pairs, T* even, T* odd) {
+static void deal_two(const T* src, int64_t pairs, T* even, T* odd) {
   constexpr int L = kLanes<T>;
-  decltype(Vec<T>{} < Vec<T>{}) first{}, second{};
-#pragma GCC unroll 16
-  for (int i = 0; i < L; ++i) {
-    first[i] = 2 * i;
-    second[i] = 2 * i + 1;
-  }
   int64_t i = 0;
   for (; i + L <= pairs; i += L) {
     const Vec<T> a = load(src + 2 * i), b = load(src + 2 * i + L);
-    store(even + i, __builtin_shuffle(a, b, first));
-    store(odd + i, __builtin_shuffle(a, b, second));
+    store(even + i, even_lanes<T>(a, b));
+    store(odd + i, odd_lanes<T>(a, b));
   }
-  return i;
+  if (i == pairs) return;
+  const int64_t n = pairs - i, in_b = 2 * n - L;
+  const Vec<T> a = in_b >= 0 ? load(src + 2 * i) : load_n(src + 2 * i, 2 * n);
+  const Vec<T> b = in_b > 0 ? load_n(src + 2 * i + L, in_b) : Vec<T>{};
+  store_n(even + i, even_lanes<T>(a, b), n);
+  store_n(odd + i, odd_lanes<T>(a, b), n);
 }
 
 template <class T, class Src>
@@ -99,7 +97,9 @@ static void band_from(const ConvBand& b) {
           row[b.width + x / 2] = src[0];
           ++x;
         }
-        x += 2 * deal_two<T>(src + (x - begin), (end - x) / 2, row + x / 2, row + b.width + x / 2);
+        const int64_t pairs = at_least(end - x, 0) / 2;
+        deal_two<T>(src + (x - begin), pairs, row + x / 2, row + b.width + x / 2);
+        x += 2 * pairs;
       }
     int64_t phase = x % b.phases, i = x / b.phases;
     for (; x < end; ++x) {
@@ -125,8 +125,8 @@ static void copy_band(const ConvBand& b) {
 
 // ---- Rows of output pixels: filters are broadcast ----
 
-// A line that is written is first read, from memory where the result is large: it is asked for in
-// time. More rows at once than the hardware follows by itself.
+// A line that is written is first read, from memory where the result is large. The hardware does
+// not follow so many rows: with each line that is written a later one is asked for.
 constexpr int kStoresAhead = 512;  // bytes
 
 template <class T, int F, int V>
@@ -245,135 +245,6 @@ static void run_plane(const ConvPlane& t) {
     t.step == 1 ? plane<T, 3, 1>(t) : plane<T, 3, 2>(t);
   else
     t.step == 1 ? plane<T, 5, 1>(t) : plane<T, 5, 2>(t);
-}
-
-// ---- Weight gradients, filters side by side: pixels are broadcast ----
-
-// G groups of W taps of neighbouring pixels, which are S apart.
-template <class T, int G, int W, int NV, int S>
-static void tap_tile(const ConvTapTile& t) {
-  constexpr int L = kLanes<T>;
-  int64_t group[G];
-  FASTNN_UNROLL for (int g = 0; g < G; ++g) group[g] = t.offset[g * W];
-  Vec<T> acc[G][W][NV] = {};
-  const T* dy = static_cast<const T*>(t.dy);
-  const T* image = static_cast<const T*>(t.x);
-  for (int64_t i = 0; i < t.images; ++i, image += t.x_image) {
-    for (int64_t row = 0; row < t.rows; ++row) {
-      const T* x = image + row * t.x_row;
-#pragma GCC unroll 1
-      for (int64_t p = 0; p < t.pixels; ++p, x += t.x_pixel, dy += NV * L) {
-        Vec<T> d[NV];
-        FASTNN_UNROLL for (int v = 0; v < NV; ++v) d[v] = load(dy + v * L);
-        FASTNN_UNROLL for (int g = 0; g < G; ++g) {
-          const T* from = x + group[g];
-          FASTNN_UNROLL for (int w = 0; w < W; ++w) {
-            const Vec<T> b = splat(from[w * S]);
-            FASTNN_UNROLL for (int v = 0; v < NV; ++v) acc[g][w][v] = fma(b, d[v], acc[g][w][v]);
-          }
-        }
-      }
-    }
-  }
-  const int64_t run = W == 1 ? t.sum_tap : t.sum_run;
-  FASTNN_UNROLL for (int g = 0; g < G; ++g) {
-    T* sum = static_cast<T*>(t.sum) + g * run;
-    FASTNN_UNROLL for (int w = 0; w < W; ++w, sum += t.sum_tap) {
-      FASTNN_UNROLL for (int v = 0; v < NV; ++v)
-          store(sum + v * L, t.first ? acc[g][w][v] : load(sum + v * L) + acc[g][w][v]);
-    }
-  }
-}
-
-// Single taps, any number.
-template <class T, int NV, int R>
-static void loose_taps(const ConvTapTile& t) {
-  if (t.taps == R) return tap_tile<T, R, 1, NV, 1>(t);
-  if constexpr (R > 1) loose_taps<T, NV, R - 1>(t);
-}
-
-template <class T, int NV, int S>
-static void run_taps_of(const ConvTapTile& t) {
-  if (t.adjacent) {
-    const int groups = t.taps / t.width;
-    if (t.width == 3 && groups == 3) return tap_tile<T, 3, 3, NV, S>(t);
-    if (t.width == 3 && groups == 2) return tap_tile<T, 2, 3, NV, S>(t);
-    if constexpr (25 * NV <= kTapSums)
-      if (t.width == 5 && groups == 5) return tap_tile<T, 5, 5, NV, S>(t);
-    if constexpr (10 * NV <= kTapSums)
-      if (t.width == 5 && groups == 2) return tap_tile<T, 2, 5, NV, S>(t);
-    if constexpr (14 * NV <= kTapSums)
-      if (t.width == 7 && groups == 2) return tap_tile<T, 2, 7, NV, S>(t);
-  }
-  loose_taps<T, NV, kTapSums / NV>(t);
-}
-
-template <class T>
-static void run_taps(const ConvTapTile& t) {
-  constexpr int L = kLanes<T>;
-  if (t.vectors == 1)
-    t.vectors_apart ? run_taps_of<T, 1, L>(t) : run_taps_of<T, 1, 1>(t);
-  else
-    t.vectors_apart ? run_taps_of<T, 2, L>(t) : run_taps_of<T, 2, 1>(t);
-}
-
-// ---- Weight gradients, pixels side by side ----
-
-template <class T, int F, int R>
-static void dot_tile(const ConvDotTile& t) {
-  constexpr int L = kLanes<T>;
-  int64_t offset[R];
-  FASTNN_UNROLL for (int r = 0; r < R; ++r) offset[r] = t.offset[r];
-  Vec<T> acc[F][R] = {};
-  const int64_t whole = t.pixels / L * L;
-  const int last = static_cast<int>(t.pixels - whole);
-  for (int64_t row = 0; row < t.rows; ++row) {
-    const T* x = static_cast<const T*>(t.x) + row * t.x_row;
-    const T* dy = static_cast<const T*>(t.dy) + row * t.dy_row;
-    for (int64_t p = 0; p < whole; p += L) {
-      Vec<T> d[F];
-      FASTNN_UNROLL for (int f = 0; f < F; ++f) d[f] = load(dy + f * t.dy_filter + p);
-      FASTNN_UNROLL for (int r = 0; r < R; ++r) {
-        const Vec<T> v = load(x + offset[r] + p);
-        FASTNN_UNROLL for (int f = 0; f < F; ++f) acc[f][r] = fma(v, d[f], acc[f][r]);
-      }
-    }
-    if (last == 0) continue;
-    // Lanes without a pixel are 0 in both: what lies behind the row must not count, even times 0.
-    Vec<T> d[F];
-    FASTNN_UNROLL for (int f = 0; f < F; ++f) d[f] = load_n(dy + f * t.dy_filter + whole, last);
-    FASTNN_UNROLL for (int r = 0; r < R; ++r) {
-      const Vec<T> v = load_n(x + offset[r] + whole, last);
-      FASTNN_UNROLL for (int f = 0; f < F; ++f) acc[f][r] = fma(v, d[f], acc[f][r]);
-    }
-  }
-  T* sum = static_cast<T*>(t.sum);
-  FASTNN_UNROLL for (int f = 0; f < F; ++f) FASTNN_UNROLL for (int r = 0; r < R; ++r) {
-    store(sum, load(sum) + acc[f][r]);
-    sum += L;
-  }
-}
-
-template <class T, int F, int R>
-static void find_dots(const ConvDotTile& t) {
-  if (t.taps == R) return dot_tile<T, F, R>(t);
-  if constexpr (R > 1) find_dots<T, F, R - 1>(t);
-}
-
-constexpr int kDotSums = kTapSums - 4;
-
-template <class T>
-static void run_dots(const ConvDotTile& t) {
-  switch (t.filters) {
-    case 1:
-      return find_dots<T, 1, kDotSums>(t);
-    case 2:
-      return find_dots<T, 2, kDotSums / 2>(t);
-    case 3:
-      return find_dots<T, 3, kDotSums / 3>(t);
-    default:
-      return find_dots<T, 4, kDotSums / 4>(t);
-  }
 }
 
 template <class T>

@@ -114,6 +114,7 @@ struct ConvDotTile {
   int64_t rows, pixels, x_row, dy_row, dy_filter;
   const void* dy;
   void* sum;
+  const void* ahead[2];  // rows like dy's that will be read later: they are asked for
 };
 
 // One output row of a depthwise convolution whose channels are adjacent everywhere. Tap (ky, kx) of
