@@ -18,8 +18,8 @@ import numpy as np
 PEERS = ("torch", "torch.compile", "onnxruntime", "numpy", "jax")
 _MODULES = {"torch.compile": "torch", "onnxruntime": "onnxruntime"}
 _WHOLE_MODELS = {
-    "torch.compile": ("linear", "step", "step LeNet", "inference"),
-    "onnxruntime": ("linear", "inference"),
+    "torch.compile": ("linear", "step", "step LeNet", "inference", "inference batch 8"),
+    "onnxruntime": ("linear", "inference", "inference batch 8"),
 }
 _active = "fastnn"
 

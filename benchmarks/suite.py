@@ -126,6 +126,7 @@ def run(
     *,
     names: Sequence[str] = ("torch",),
     quick: bool = False,
+    rounds: int = 7,
     only: str = "",
 ) -> dict[str, Any]:
     """Measures and prints; returns date, machine, versions, peaks and results."""
@@ -148,7 +149,7 @@ def run(
                 if not limits.has_unit(case, peak):
                     left_out += 1
                     continue
-                result = measure(workers, group, case, 3 if quick else 7)
+                result = measure(workers, group, case, rounds)
                 if group == "steps":
                     result.update(measure_memory(n, group, case, ["fastnn", *present[:1]]))
                 judge(result, case, peak, n)

@@ -22,7 +22,8 @@ def _case(name: str, batch: int, fold: bool = False) -> Case:
         return peers.prepare_inference(t, model, t.from_numpy(array(batch, *shape)))
 
     title = f"{name}, batch {batch}" + ", folded" * fold
-    return Case(title, build, kind="inference", quick=batch == 1)
+    kind = "inference" + f" batch {batch}" * (batch > 1)
+    return Case(title, build, kind=kind, quick=batch == 1)
 
 
 CASES = [_case(name, batch) for name in NETWORKS for batch in (1, 8)]

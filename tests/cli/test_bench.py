@@ -44,7 +44,7 @@ def test_every_small_case_runs(case):
 def test_the_files_are_written(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     out = tmp_path / "new" / "r.json"
-    words = "bench embedding --only 1000x64 --quick --threads 1 --peers numpy".split()
+    words = "bench embedding --only 1000x64 --rounds 2 --threads 1 --peers numpy".split()
     assert main([*words, "--json", str(out), "--plot", str(tmp_path / "charts")]) == 0
     whole = json.loads(out.read_text())
     assert [r["case"] for r in whole["results"]] == [
@@ -98,6 +98,7 @@ def test_whole_model_peers_know_the_kinds():
         ("nonsense", "nonsense"),
         ("gemm --peers caffe", "caffe"),
         ("gemm --threads 0", "'0'"),
+        ("gemm --rounds 0", "--rounds"),
         ("gemm --only nosuchcase", "nosuchcase"),
     ],
 )

@@ -29,7 +29,13 @@ def add_parser(commands: Any) -> None:
     p.add_argument("--only", default="", metavar="TEXT", help="cases whose name contains this")
     p.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file")
     p.add_argument("--plot", type=Path, metavar="DIR", help="draw charts into this folder")
-    p.add_argument("--quick", action="store_true", help="fewer repeats and fewer shapes")
+    p.add_argument("--quick", action="store_true", help="fewer rounds and fewer shapes")
+    p.add_argument(
+        "--rounds",
+        type=int,
+        metavar="N",
+        help="how often each backend is measured in turn (default: 7; with --quick 3)",
+    )
     p.set_defaults(run=run)
 
 
@@ -61,12 +67,15 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             f"fastnn bench: --threads takes numbers like 1,2, got '{args.threads}'"
         ) from None
+    if args.rounds is not None and args.rounds < 1:
+        raise UsageError(f"fastnn bench: --rounds takes a number from 1, got {args.rounds}")
     groups = args.groups or suite.GROUPS
     if not any(True for g in groups for _ in suite.cases_of(g, args.quick, args.only)):
         raise UsageError(
             f"fastnn bench: no case of {', '.join(groups)} has '{args.only}' in its name"
         )
-    whole = suite.run(groups, threads, names=peers, quick=args.quick, only=args.only)
+    rounds = args.rounds or (3 if args.quick else 7)
+    whole = suite.run(groups, threads, names=peers, quick=args.quick, rounds=rounds, only=args.only)
     if args.json is not None:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         write_json(whole, args.json)
