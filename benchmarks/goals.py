@@ -45,7 +45,7 @@ GOALS = {
     "step": Goal((0.0, 0.0), 1.25, 1.6),
     "step LeNet": Goal((0.0, 0.0), 3.0, 3.0),
     "inference": Goal((0.0, 0.0), 1.4, 1.4),
-    "inference batch 8": Goal(),
+    "inference batch 8": Goal(),  # measured, too: the goal is for batch 1
     "": Goal(),
 }
 

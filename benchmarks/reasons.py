@@ -198,7 +198,7 @@ REASONS = (
     ),
     (
         r"conv: U-Net 1024@16 to 512 k2 s2 transposed",
-        "tiles are 82 % of a forward's time; packing a weight of 8 MB, read once for all images, is 9 %, dealing products "
+        "tiles are 82 % of a forward's time; packing a weight of 8 MB, once for four images, is 9 %, dealing products "
         "out to their pixels 3 %",
     ),
     (

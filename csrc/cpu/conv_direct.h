@@ -61,7 +61,7 @@ bool weight_prefers_direct(const Correlation& c);
 size_t correlate_weight_direct_workspace(const Correlation& c);
 void correlate_weight_direct(const Correlation& c, void* workspace);
 
-// The same with more than a few filters.
+// The same with filters side by side: more than a few of them, and of products to each.
 bool weight_prefers_taps(const Correlation& c);
 size_t correlate_weight_taps_workspace(const Correlation& c);
 void correlate_weight_taps(const Correlation& c, void* workspace);

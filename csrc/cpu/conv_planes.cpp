@@ -180,7 +180,9 @@ void correlate_weight_planes(const Correlation& c, void*) {
   const ConvPlaneDots t = any_dots(c, Bands(c, 0));
   const int64_t planes =
       std::clamp<int64_t>(kPixelsTogether / std::max<int64_t>(1, c.pixels()), 1, kConvDotPlanes);
-  parallel_blocks(c.groups, planes, [&](int64_t begin, int64_t end, int) {
+  const int64_t work = c.batch * c.pixels() * c.taps() * planes;
+  const int64_t blocks = std::max<int64_t>(1, kTaskWork / std::max<int64_t>(1, work));
+  parallel_blocks(c.groups, blocks * planes, [&](int64_t begin, int64_t end, int) {
     for (int64_t g = begin; g < end; g += planes) run_dots(c, t, g, std::min(planes, end - g));
   });
 }

@@ -118,9 +118,9 @@ bool prefers_shuffle(const Correlation& c) {
   const int64_t pixels = image_pixels(c);
   const int64_t weight_bytes = c.in * c.out * c.taps() * kElem;
   return c.dtype == DType::f32 && c.groups == 1 && c.axis[0].out == 1 && c.taps() > 1 &&
-         c.batch > 0 && (!c.bias || c.bias.dtype == DType::f32) &&
-         weight_bytes > cache_sizes().l2 / 4 && c.out * c.taps() * pixels * kElem <= kTogether &&
-         c.adjacent_taps() && c.weight.o == c.taps() && c.result.axis[2] == 1 &&
+         c.batch > 0 && pixels > 0 && weight_bytes > cache_sizes().l2 / 4 &&
+         c.out * c.taps() * pixels * kElem <= kTogether && c.adjacent_taps() &&
+         c.weight.o == c.taps() && c.result.axis[2] == 1 &&
          joint_stride({c.axis[2].size, c.axis[1].size}, {c.image.axis[2], c.image.axis[1]}) == 1;
 }
 

@@ -1,6 +1,7 @@
-// The gradient of the weight for few filters, pixels side by side: vectors of x times vectors of
-// dy, whose lanes are added up at the end. The batch is cut into bands of output rows, and these
-// into segments with sums of their own, which are combined in order.
+// The gradient of the weight for few filters, or few products to a filter, pixels side by side:
+// vectors of x times vectors of dy, whose lanes are added up at the end. The batch is cut into
+// bands of output rows, and these into segments with sums of their own, which are combined in
+// order.
 #include "cpu/conv_band.h"
 #include "cpu/conv_direct.h"
 #include "cpu/gemm_core.h"
@@ -10,8 +11,8 @@ namespace fastnn {
 
 namespace {
 
-constexpr int64_t kChain = 1024;  // pixels that are summed before the sums are stored
-constexpr int64_t kChannelBlock = 16;
+constexpr int64_t kChain = 1024;           // pixels that are summed before the sums are stored
+constexpr int64_t kChannelBlock = 16;      // at most, as long as their bands stay in a near cache
 constexpr int64_t kTasks = 16;             // at least, where the shape allows it
 constexpr int64_t kMaxPartial = 64 << 20;  // bytes of sums
 
@@ -21,7 +22,7 @@ struct WeightPlan {
   Bands bands;
   int64_t elem, lanes, taps;
   int64_t rows, row_bands, all_bands;  // of output rows; of the batch
-  int64_t blocks, segments;            // of channels in a group; of bands
+  int64_t most, blocks, segments;      // channels of a block; blocks of a group; of bands
   int64_t cells;                       // sums of one channel of one segment
   int64_t plane;                       // values of a channel of x
   int64_t offset_bytes, x_bytes, dy_bytes, partial_bytes, scratch_each;
@@ -38,16 +39,19 @@ struct WeightPlan {
     rows = std::clamp<int64_t>(kChain / width, 1, std::max<int64_t>(1, c.axis[1].out));
     row_bands = ceil_div(c.axis[1].out, rows);
     all_bands = c.batch * row_bands;
-    blocks = ceil_div(c.in, kChannelBlock);
+    plane = bands.rows(rows) * bands.pitch;
+    most = std::min(
+        c.in, std::clamp<int64_t>(cache_sizes().l2 / 2 / std::max<int64_t>(1, plane * elem), 1,
+                                  kChannelBlock));
+    blocks = ceil_div(c.in, most);
     cells = c.out * taps * lanes;
     const int64_t channel_bytes = c.groups * c.in * cells * elem;
     segments = std::clamp<int64_t>(ceil_div(kTasks, c.groups * blocks), 1,
                                    std::max<int64_t>(1, std::min(all_bands, kTasks)));
     segments = std::max<int64_t>(1, std::min(segments, kMaxPartial / channel_bytes));
-    plane = bands.rows(rows) * bands.pitch;
-    offset_bytes = round_up(std::min(c.in, kChannelBlock) * taps * 8, 64);
+    offset_bytes = round_up(most * taps * 8, 64);
     partial_bytes = round_up(segments * channel_bytes, 64);
-    x_bytes = round_up((std::min(c.in, kChannelBlock) * plane + lanes) * elem, 64);
+    x_bytes = round_up((most * plane + lanes) * elem, 64);
     dy_in_place = c.elem() == elem && (c.result.axis[2] == 1 || width == 1);
     dy_bytes = dy_in_place ? 0 : round_up((rows * width * c.out + lanes) * elem, 64);
     scratch_each = x_bytes + dy_bytes;
@@ -69,7 +73,7 @@ class WeightRun {
 
   void all() {
     int64_t* offset = offset_;
-    for (int64_t i = 0; i < std::min(c_.in, kChannelBlock); ++i)
+    for (int64_t i = 0; i < p_.most; ++i)
       for (int64_t y = 0; y < c_.axis[1].taps; ++y)
         for (int64_t x = 0; x < c_.axis[2].taps; ++x)
           *offset++ = i * p_.plane + p_.bands.tap(c_, y, x);

@@ -336,7 +336,7 @@ bool weight_prefers_taps(const Correlation& c) {
   // long as these are few.
   constexpr int64_t kFewProducts = 32;
   if (c.out <= conv_direct_kernels(c.dtype).lanes / 2) return false;
-  if (is_first_layer(c) && c.in * c.taps() <= kFewProducts) return false;
+  if (is_first_layer(c) && c.elem() == 4 && c.in * c.taps() <= kFewProducts) return false;
   if (two_axes(c)) return weight_prefers_direct(c);
   return c.dtype != DType::f64 && c.in > 0 && c.image.axis[2] == 1 && c.axis[2].step <= 4 &&
          c.axis[1].taps * c.axis[2].taps > 1;

@@ -125,6 +125,22 @@ def test_the_limit_is_the_slower_of_arithmetic_and_memory():
     assert limits.limit_seconds(case, peak, 1000, 5e8) == pytest.approx(2e-3)
 
 
+def test_every_round_asks_every_backend():
+    asked = []
+
+    class Fake:
+        def __init__(self, name):
+            self.name = name
+
+        def ask(self, **request):
+            asked.append(self.name)
+            return {"seconds": 1.0 if self.name == "fastnn" else 2.0, "flops": 1e9}
+
+    workers = {name: Fake(name) for name in ("fastnn", "torch")}
+    result = suite.measure(workers, "gemm", Case("1x1", lambda t: lambda: None), 5)
+    assert asked == ["fastnn", "torch"] * 5 and result["torch_ratio"] == 2
+
+
 def test_bfloat16_products_are_cases_where_the_cpu_has_a_unit_for_them():
     half, whole = (Case("", lambda t: lambda: None, peak=p) for p in ("flops_bfloat16", "flops"))
     assert limits.has_unit(half, {"flops": 1e9, "flops_bfloat16": 8e9})

@@ -27,15 +27,10 @@ FASTNN_INLINE void tap_columns(Load load, Vec<T> (&v)[K]) {
   if constexpr (S == 1) {
     FASTNN_UNROLL for (int i = 0; i < K; ++i) v[i] = load(i);
   } else {
-    decltype(Vec<T>{} < Vec<T>{}) even{}, odd{};
-    FASTNN_UNROLL for (int i = 0; i < kLanes<T>; ++i) {
-      even[i] = 2 * i;
-      odd[i] = 2 * i + 1;
-    }
     FASTNN_UNROLL for (int i = 0; i < K; i += 2) {
       const Vec<T> a = load(i), b = load(i + 1);
-      v[i] = __builtin_shuffle(a, b, even);
-      if (i + 1 < K) v[i + 1] = __builtin_shuffle(a, b, odd);
+      v[i] = even_lanes<T>(a, b);
+      if (i + 1 < K) v[i + 1] = odd_lanes<T>(a, b);
     }
   }
 }
@@ -74,25 +69,16 @@ FASTNN_INLINE PlaneColumns<T, K, S> plane_columns(int64_t column, int64_t low, i
 enum class Columns { whole, inside, turned, alone };
 
 #ifdef __AVX512F__
-constexpr bool kTurns = true;
-#else
-constexpr bool kTurns = false;
-#endif
-
 // Wider planes are at the bandwidth of caches, and turns beside whole vectors cost more than they
 // give.
-template <class T>
 FASTNN_INLINE bool fits_turns(int kernel, int step, int64_t low_x, int64_t size_x, int64_t pixels) {
-  return kTurns && sizeof(T) == 4 && kernel == 3 && step == 1 && low_x == -1 && pixels <= size_x &&
-         pixels <= 2 * kLanes<T>;
+  return kernel == 3 && step == 1 && low_x == -1 && pixels <= size_x && pixels <= 2 * kLanes<float>;
 }
-template <class T>
 FASTNN_INLINE bool fits_alone(int kernel, int step, int64_t low_x, int64_t size_x, int64_t pixels) {
-  return kTurns && sizeof(T) == 4 && kernel == 3 && step == 1 && low_x == -1 &&
-         size_x < kLanes<T> && pixels < kLanes<T>;
+  return kernel == 3 && step == 1 && low_x == -1 && size_x < kLanes<float> &&
+         pixels < kLanes<float>;
 }
 
-#ifdef __AVX512F__
 // *p in all lanes, or 0: p must be readable all the same.
 FASTNN_INLINE __m512i spread_if(bool there, const float* p) {
   return (__m512i)_mm512_maskz_broadcastss_ps(there ? 0xffff : 0, _mm_load_ss(p));
@@ -224,9 +210,9 @@ static void one_image_plane(const ConvImagePlane& t) {
 #ifdef __AVX512F__
   if constexpr (sizeof(T) == 4) {
     if (fits_pairs(t.kernel, t.step, t.low_x, t.size_x, t.pixels)) return image_plane_pairs(t);
-    if (fits_alone<T>(t.kernel, t.step, t.low_x, t.size_x, t.pixels))
+    if (fits_alone(t.kernel, t.step, t.low_x, t.size_x, t.pixels))
       return image_plane<T, 3, 1, Columns::alone>(t);
-    if (fits_turns<T>(t.kernel, t.step, t.low_x, t.size_x, t.pixels))
+    if (fits_turns(t.kernel, t.step, t.low_x, t.size_x, t.pixels))
       return image_plane<T, 3, 1, Columns::turned>(t);
   }
 #endif
@@ -240,8 +226,8 @@ template <class T>
 static void run_image_plane(const ConvImagePlane& t) {
 #ifdef __AVX512F__
   if constexpr (sizeof(T) == 4)
-    if (fits_flat(t.kernel, t.step, t.low_y, t.low_x, t.size_y, t.size_x, t.row1 - t.row0, t.pixels,
-                  t.image_row, t.dst_row))
+    if (t.row0 == 0 && fits_flat(t.kernel, t.step, t.low_y, t.low_x, t.size_y, t.size_x,
+                                 t.row1 - t.row0, t.pixels, t.image_row, t.dst_row))
       return image_planes_flat(t);
 #endif
   for_planes<T>(t, one_image_plane<T>);

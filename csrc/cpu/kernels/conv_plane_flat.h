@@ -5,6 +5,7 @@
 
 #include "cpu/kernels/conv_direct_table.h"
 #include "cpu/kernels/gemm_tile.h"
+#include "cpu/kernels/lane_mask.h"
 #include "cpu/kernels/lanes.h"
 
 namespace fastnn::FASTNN_ISA_NS {
@@ -89,7 +90,7 @@ FASTNN_INLINE void add_flat_dots(const ConvPlaneDots&, const float* image, const
     const vf d = load_over(vf{}, flat_lanes(i, 0), dy + 16 * i);
     FASTNN_UNROLL for (int k = 0; k < 3; ++k)
         FASTNN_UNROLL for (int x = 0; x < 3; ++x) if (FlatTaps::meet(k, x, i)) acc[k][x] =
-            fma(taps(k, x, i), d, acc[k][x]);
+            fma_where<float>({flat_lanes(i, 0)}, taps(k, x, i), d, acc[k][x]);
   }
 }
 

@@ -127,26 +127,32 @@ FASTNN_INLINE void add_plane_dots(const ConvPlaneDots& t, const T* image, const 
   }
 }
 
+template <class T, int K>
+FASTNN_INLINE void copy_taps(const Vec<T> (&from)[K][K], Vec<T> (&to)[K][K]) {
+  FASTNN_UNROLL for (int y = 0; y < K; ++y) FASTNN_UNROLL for (int x = 0; x < K; ++x) to[y][x] =
+      from[y][x];
+}
+
 // add(t, image, dy, acc) for each plane. Planes that lie one behind the other are read in this
 // order, which the hardware foresees, from a few images at once.
 template <class T, int K, class Add>
 FASTNN_INLINE void plane_dots(const ConvPlaneDots& t, Add add) {
   constexpr int64_t kImages = 8;
   Vec<T> sums[kConvDotPlanes][K][K];
-  for (int64_t p = 0; p < t.planes; ++p)
-    FASTNN_UNROLL for (int i = 0; i < K * K; ++i) sums[p][i / K][i % K] = Vec<T>{};
+  for (int64_t p = 0; p < t.planes; ++p) copy_taps<T, K>({}, sums[p]);
   for (int64_t first = 0; first < t.images; first += kImages)
     for (int64_t p = 0; p < t.planes; ++p) {
       Vec<T> acc[K][K];
-      FASTNN_UNROLL for (int i = 0; i < K * K; ++i) acc[i / K][i % K] = sums[p][i / K][i % K];
+      copy_taps<T, K>(sums[p], acc);
       for (int64_t n = first; n < at_most(first + kImages, t.images); ++n)
         add(t, static_cast<const T*>(t.image) + n * t.image_n + p * t.image_plane,
             static_cast<const T*>(t.dy) + n * t.dy_n + p * t.dy_plane, acc);
-      FASTNN_UNROLL for (int i = 0; i < K * K; ++i) sums[p][i / K][i % K] = acc[i / K][i % K];
+      copy_taps<T, K>(acc, sums[p]);
     }
   for (int64_t p = 0; p < t.planes; ++p)
-    FASTNN_UNROLL for (int i = 0; i < K * K; ++i) t.sum[p * K * K + i] +=
-        static_cast<double>(sum_lanes(sums[p][i / K][i % K]));
+    for (int y = 0; y < K; ++y)
+      for (int x = 0; x < K; ++x)
+        t.sum[(p * K + y) * K + x] += static_cast<double>(sum_lanes(sums[p][y][x]));
 }
 
 template <class T, int K, int S, Columns C = Columns::inside>
@@ -167,7 +173,7 @@ static void run_plane_dots(const ConvPlaneDots& t) {
                   t.image_row, t.dy_row))
       return flat_dots(t);
     if (fits_pairs(t.kernel, t.step, t.low_x, t.size_x, t.pixels)) return pair_dots(t);
-    if (fits_alone<T>(t.kernel, t.step, t.low_x, t.size_x, t.pixels))
+    if (fits_alone(t.kernel, t.step, t.low_x, t.size_x, t.pixels))
       return general_dots<T, 3, 1, Columns::alone>(t);
   }
 #endif
