@@ -43,8 +43,10 @@ int64_t far_pieces(const GemmProblem& p, const GemmFamily& f, int64_t elem) {
   const int64_t row = p.b.k_stride * elem, bytes = p.n * p.k * elem * (p.b_same ? 1 : p.batch);
   const int64_t tiles = p.m / f.mr;  // whole ones, one above the other
   if (is_tiled(f) || !in_memory(p.b, p.dtype) || p.b.lane_stride != 1 || row < kLeastRow ||
-      collides(row) || bytes <= cache_sizes().l3 / 2 || tiles < 1 || tiles > kMostPanels)
+      collides(row) || tiles < 1 || tiles > kMostPanels)
     return 0;
+  // A last cache that is shared, and far from the core, counts as memory where asking costs little.
+  if (bytes <= cache_sizes().l3 / std::min<int64_t>(tiles, 4)) return 0;
   const int64_t lines = ceil_div(f.nr * elem, 64) * GemmTile::kAheadStep;  // that a tile reads
   return ceil_div(64 * lines, tiles * GemmTile::kAheadBytes);
 }

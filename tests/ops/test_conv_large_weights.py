@@ -26,7 +26,7 @@ LARGE_WEIGHTS = [
     large("narrow-panel", (1, 160, 4, 4), (160, 100, 4, 4), stride=2, padding=1),
     large("gaps", (1, 300, 3, 3), (300, 64, 3, 3), stride=4),
     large("side-by-side", (3, 260, 4, 5), (260, 150, 2, 2), stride=2),
-    large("side-by-side-products", (5, 260, 36, 40), (260, 150, 2, 2), stride=2),
+    large("side-by-side-products", (5, 130, 12, 16), (130, 1000, 2, 2), stride=2),
     large("side-by-side-3", (2, 130, 3, 4), (130, 128, 3, 3), stride=3),
     large("side-by-side-columns", (1, 300, 5, 4), (300, 256, 1, 2), stride=(1, 2)),
     large("one-pixel-bias", (3, 20, 1, 1), (20, 9, 4, 5), stride=2),

@@ -187,7 +187,7 @@ def test_bfloat16_in_a_forked_child(rng, level):
 
 
 @pytest.mark.parametrize("level", _core.isa_levels()[1:])
-@pytest.mark.parametrize("m", (20, 60, 250))
+@pytest.mark.parametrize("m", (36, 60, 250))
 def test_operand_beyond_the_caches(rng, level, m):
     """A batch of matrices of 29 MB in all, which tiles read where they lie and ask for ahead (250 rows: at AVX-512)."""
     a = rng.standard_normal((m, 254), dtype=np.float32)
