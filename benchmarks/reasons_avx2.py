@@ -118,8 +118,8 @@ REASONS = (
     ),
     (
         r"conv: U-Net 1024@16 to 512 k2 s2 transposed",
-        "when measured, 40 % of the time laid out a weight of 8 MB, read once, and the image for products of 256 pixels (now "
-        "all filters and taps are one product)",
+        "when measured, 40 % of the time laid out a weight of 8 MB, read once, and the image for products of 256 pixels "
+        "(now all filters and taps are one product)",
     ),
     (
         r"conv: .*k(3|4|5|7|9|11)",
