@@ -87,11 +87,16 @@ REASONS = (
         "196 pixels fill 12.25 of 13 vectors; copying every second pixel takes a tenth of the time",
     ),
     (
-        r"conv: .*k1 s2, b1 forward",
-        "a fifth of the time packs every second pixel, from twice as many cache lines as are used",
+        r"conv: .*k1 s2, b\d+ forward",
+        "8-30 % of the time packs every second pixel, the more the fewer filters, from twice as many cache lines as count",
     ),
     (
-        r"conv: .*k1 s2, b8 training",
+        r"conv: .*k1 s2, b1 training",
+        "tiles are 65-90 % of the time, at 49 to 784 pixels; packing takes 3-14 %, and the gradient of the input writes "
+        "four pixels for each that is computed, three of them zeros",
+    ),
+    (
+        r"conv: .*k1 s2, b(8|32) training",
         "gradients of the input write four pixels for each that is computed, three of them zeros, in passes of their own; "
         "a quarter of their time packs dy",
     ),
@@ -114,11 +119,43 @@ REASONS = (
         "a fifth of the time packs the image, 3.2 MB from the third-level cache",
     ),
     (
-        r"conv: .*k1( |,)",
-        "tiles are 90 % of the time and wait for pixels on pages far apart, from the third-level cache",
+        r"conv: .*k1, b1 training",
+        "tiles are 75-90 % of the time, with operands that lie across cache lines or are packed (3-8 %); sums of dy take "
+        "3-9 %, the calls 2-9",
     ),
     (
-        r"conv: AlexNet 64@27 .* forward",
+        r"conv: .*k1, b32 training",
+        "seven images are read or written, from memory: tiles, 75-90 % of the time, ask ahead for what they read where it "
+        "lies and wait for the lines that they write; turning channels or pixels takes 4-11 %, sums of dy 2-13",
+    ),
+    (
+        r"conv: .*(1024@14 to 256|256@14 to 1024|480@14 to 192|576@7 to 160) k1, b(8|32) forward",
+        "tiles of strips are 82-90 % of the time, copying the strips 2-12 %; 49 and 196 pixels do not fill the last one",
+    ),
+    (
+        r"conv: .*@14 to \d+ k1, b(8|32) forward",
+        "tiles take 90 % of the time and read pixels where they lie, across cache lines; 7-9 % goes into a vector for the "
+        "last four of 196 pixels",
+    ),
+    (
+        r"conv: .*k1,",
+        "tiles are 85-94 % of the time and wait for pixels on pages far apart and for the lines of the result",
+    ),
+    (
+        r"conv: (VGG-16 512@14|.*@7) to \d+ k3, b(1|8) forward",
+        "20-25 % of the time lays out and transforms weights at batch 1, a tenth at batch 8; of 7x7 pixels, Winograd's "
+        "tiles of two make 8x8, and the formula's, of two rows, are at 73 % of the peak",
+    ),
+    (
+        r"conv: .* k3, b1 training",
+        "batch 1: laying out and transforming weights is 17-25 % of the time, storing their gradient 4-17 %",
+    ),
+    (
+        r"conv: other 256@28 to 256 k3 d2, b1",
+        "tiles are 88 % of the time; on one thread the share is 80 % and more, two share 2.7 ms of work",
+    ),
+    (
+        r"conv: AlexNet 64@27 .*(forward|b1 training)",
         "tiles of 13 and 14 pixels take 95 % of the time, on two threads 86 %: packing the weight, copying planes, turning "
         "results and waiting for the other take the rest",
     ),
@@ -158,7 +195,7 @@ REASONS = (
         "copies of planes and turned results are 7-8 % each",
     ),
     (
-        r"conv: LeNet 1@28 to 6 k5, b8 training",
+        r"conv: LeNet 1@28 to 6 k5, b(8|32) training",
         "one channel: the input gradient has one row of sums, which loads as often as it multiplies, and a quarter of its "
         "time copies planes; the weight gradient folds 150 vectors of sums for each of its tasks",
     ),
@@ -167,17 +204,25 @@ REASONS = (
         "batch 1: 23 % of the time packs and transforms a weight of 2.4 MB, which is read once",
     ),
     (
-        r"conv: LeNet 6@14 to 16 k5, b8 training",
+        r"conv: LeNet 1@28 to 6 k5, b32 forward",
+        "25 products for every value stored: rows of filters are three quarters of the time, bands and copies a fifth",
+    ),
+    (
+        r"conv: LeNet 6@14 to 16 k5, b32 forward",
+        "16 filters are one vector: tiles load as often as they multiply, and are 72 % of the time",
+    ),
+    (
+        r"conv: LeNet 6@14 to 16 k5, b(8|32) training",
         "the input gradient, half of the time: all 196 pixels meet 25 taps, where only 100 pixels of the gradient of the "
         "result count; a sixth of the weight gradient's time adds up the sums of tasks",
     ),
     (
-        r"conv: GoogLeNet 16@(14|28) to (32|48) k5, b1 forward",
+        r"conv: GoogLeNet 16@(14|28) to (32|48) k5, b(1|8|32) forward",
         "tiles are 85-90 % of the time, at 80 % of the peak (those of one vector, 16 of 48 filters, load as often as they "
         "multiply); two threads start and wait for 5 of the 35 us of 16@14",
     ),
     (
-        r"conv: GoogLeNet 16@(14|28) to (32|48) k5, b8 training",
+        r"conv: GoogLeNet 16@(14|28) to (32|48) k5, b(1|8|32) training",
         "the input gradient has one vector of filters (16), which loads as often as it multiplies: 65 % of the peak; of "
         "the weight gradient's time 11-16 % add up the sums of tasks",
     ),
@@ -185,11 +230,6 @@ REASONS = (
         r"conv: AlexNet (384|256)@13",
         "batch 1: 22 % of the time lays out and transforms the weight, which is read once; of seven tiles of two pixels "
         "a row, and as many rows, 14 % is outside of the image",
-    ),
-    (
-        r"conv: .*(960|160|320|576|512)@7 to [0-9]+ k3, b1 forward",
-        "batch 1: a fifth of the time lays the weight out, which is read once, for 49 pixels; tiles, of two rows of 7 "
-        "pixels, are three quarters, at 73 % of the peak",
     ),
     (
         r"conv: .*(160|512)@7 to [0-9]+ k3, b8 training",

@@ -46,7 +46,7 @@ int64_t far_pieces(const GemmProblem& p, const GemmFamily& f, int64_t elem) {
       collides(row) || tiles < 1 || tiles > kMostPanels)
     return 0;
   // A last cache that is shared, and far from the core, counts as memory where asking costs little.
-  if (bytes <= cache_sizes().l3 / std::min<int64_t>(tiles, 4)) return 0;
+  if (bytes <= cache_sizes().l3 * 3 / 2 / std::min<int64_t>(tiles, 6)) return 0;
   const int64_t lines = ceil_div(f.nr * elem, 64) * GemmTile::kAheadStep;  // that a tile reads
   return ceil_div(64 * lines, tiles * GemmTile::kAheadBytes);
 }
