@@ -108,7 +108,7 @@ double peak_flops(double call_seconds, double sample_seconds) {
   const LaunchScope scope;
   const auto kernel = active_probe_kernels().f32;
   const int64_t times = std::max<int64_t>(1, std::llround(call_seconds / 50e-6));
-  const int runs = call_seconds > 0.25 ? 1 : times > 1 ? 2 : 20;
+  const int runs = times > 1 ? 2 : 20;
   return best_rate(
       runs,
       [&](int64_t) {

@@ -73,25 +73,7 @@ MatrixProduct weight_product_of(const Correlation& c) {
            {}}};
 }
 
-// A bias of channels that have several taps is written out for each.
-int64_t bias_bytes(const Correlation& whole) {
-  if (!whole.bias || whole.taps() == 1) return 0;
-  const auto elem = static_cast<int64_t>(size_of(whole.bias.dtype));
-  return round_up(whole.out * whole.taps() * elem, 64);
-}
-
-void write_bias(const Correlation& whole, char* dst) {
-  const size_t elem = size_of(whole.bias.dtype);
-  const int64_t taps = whole.taps(), n = whole.out * taps;
-  const bool inner = fold_result(whole).channels_inner;
-  for (int64_t i = 0; i < n; ++i) {
-    const int64_t channel = inner ? i % whole.out : i / taps;
-    const auto from = static_cast<size_t>(channel * whole.bias.stride[0]);
-    memcpy(dst + static_cast<size_t>(i) * elem, whole.bias.ptr<char>() + from * elem, elem);
-  }
-}
-
-// `bias`: where write_bias() writes, or nowhere yet.
+// `bias`: where write_tap_bias() writes, or nowhere yet.
 MatrixProduct spread_product_of(const Correlation& c, void* bias) {
   const Folded f = fold_result(c);
   const int64_t n = c.out * c.taps();
@@ -99,7 +81,7 @@ MatrixProduct spread_product_of(const Correlation& c, void* bias) {
                         {matrix(c, c.image.data, c.batch, c.image.n, c.in, c.image.c),
                          matrix(c, c.weight.data, c.in, c.weight.c, n, f.weight),
                          matrix(c, c.result.data, c.batch, c.result.n, n, f.image), c.bias}};
-  if (bias_bytes(c) == 0) return product;
+  if (tap_bias_bytes(c) == 0) return product;
   TensorView& each = product.views[3];
   each.data = bias;
   each.shape[0] = n;
@@ -108,6 +90,22 @@ MatrixProduct spread_product_of(const Correlation& c, void* bias) {
 }
 
 }  // namespace
+
+int64_t tap_bias_bytes(const Correlation& whole) {
+  if (!whole.bias || whole.taps() == 1) return 0;
+  const auto elem = static_cast<int64_t>(size_of(whole.bias.dtype));
+  return round_up(whole.out * whole.taps() * elem, 64);
+}
+
+void write_tap_bias(const Correlation& whole, bool channels_inner, char* dst) {
+  const size_t elem = size_of(whole.bias.dtype);
+  const int64_t taps = whole.taps(), n = whole.out * taps;
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t channel = channels_inner ? i % whole.out : i / taps;
+    const auto from = static_cast<size_t>(channel * whole.bias.stride[0]);
+    memcpy(dst + static_cast<size_t>(i) * elem, whole.bias.ptr<char>() + from * elem, elem);
+  }
+}
 
 bool is_matrix(const Correlation& c) {
   for (const ConvAxis& a : c.axis)
@@ -134,12 +132,13 @@ bool is_spread_matrix(const Correlation& c) {
 
 size_t spread_matrix_workspace(const Correlation& whole) {
   // Any address will do for the bias: nothing is read.
-  const auto bias = static_cast<size_t>(bias_bytes(whole));
+  const auto bias = static_cast<size_t>(tap_bias_bytes(whole));
   return bias + spread_product_of(whole, whole.bias.data).workspace();
 }
 void spread_matrix(const Correlation& whole, void* workspace) {
-  const int64_t bias = bias_bytes(whole);
-  if (bias != 0) write_bias(whole, static_cast<char*>(workspace));
+  const int64_t bias = tap_bias_bytes(whole);
+  if (bias != 0)
+    write_tap_bias(whole, fold_result(whole).channels_inner, static_cast<char*>(workspace));
   spread_product_of(whole, workspace).run(static_cast<char*>(workspace) + bias);
 }
 

@@ -19,4 +19,9 @@ bool is_spread_matrix(const Correlation& whole);
 size_t spread_matrix_workspace(const Correlation& whole);
 void spread_matrix(const Correlation& whole, void* workspace);
 
+// Of products whose rows or columns are channels and taps: a bias of channels that have several
+// taps, written out for each. 0 bytes where that is not needed.
+int64_t tap_bias_bytes(const Correlation& whole);
+void write_tap_bias(const Correlation& whole, bool channels_inner, char* dst);
+
 }  // namespace fastnn

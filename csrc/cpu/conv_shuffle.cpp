@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cpu/conv_matrix.h"
 #include "cpu/conv_source.h"
 #include "cpu/gemm_core.h"
 #include "cpu/gemm_plan.h"
@@ -66,14 +67,9 @@ struct Plan {
     const int64_t image = c.out * c.taps() * image_pixels(c) * kElem;
     images = std::clamp<int64_t>(kTogether / image, 1, c.batch);
     products = round_up(images * image, 64);
-    bias = c.bias ? round_up(c.out * c.taps() * kElem, 64) : 0;
+    bias = tap_bias_bytes(c);
   }
 };
-
-void write_bias(const Correlation& c, float* dst) {
-  for (int64_t o = 0; o < c.out; ++o)
-    std::fill_n(dst + o * c.taps(), c.taps(), c.bias.ptr<float>()[o * c.bias.stride[0]]);
-}
 
 // A row of the result: its pixels come in turn from the products of each tap of a row.
 void deal_row(const float* from, int64_t tap_stride, int64_t taps, int64_t pixels, float* to) {
@@ -138,8 +134,8 @@ void run_shuffle(const Correlation& c, void* workspace) {
   const Plan plan(c);
   char* const memory = static_cast<char*>(workspace);
   auto* products = reinterpret_cast<float*>(memory);
-  auto* bias = plan.bias ? reinterpret_cast<float*>(memory + plan.products) : nullptr;
-  if (bias) write_bias(c, bias);
+  char* bias = plan.bias ? memory + plan.products : nullptr;
+  if (bias) write_tap_bias(c, false, bias);
   for (int64_t n = 0; n < c.batch; n += plan.images) {
     const int64_t images = std::min(plan.images, c.batch - n);
     gemm_run(ShuffleProduct(c, n, images, bias, products).p, memory + plan.products + plan.bias);

@@ -290,10 +290,11 @@ def test_small_planes_in_parts(level):
     rng = np.random.default_rng(4)
     x = rng.standard_normal((1, 8, 7, 7)).astype(np.float32)
     w = rng.standard_normal((8, 1, 3, 3)).astype(np.float32)
+    b = np.arange(1, 9, dtype=np.float32)
     with isa(level):
-        long = _core.conv_forward(x, w, None, 1, [1, 793, 1, 1], 1, 8)
-        square = _core.conv_forward(x, w, None, 1, 1, 1, 8)
-    assert long.shape == (1, 8, 799, 7) and not long[:, :, 8:].any()
+        long = _core.conv_forward(x, w, b, 1, [1, 793, 1, 1], 1, 8)
+        square = _core.conv_forward(x, w, b, 1, 1, 1, 8)
+    assert long.shape == (1, 8, 799, 7) and (long[:, :, 8:] == b[:, None, None]).all()
     np.testing.assert_allclose(long[:, :, :7], square, rtol=0, atol=1e-5)
 
 
