@@ -106,6 +106,9 @@ bool image_behind(const ConvStep& s, const LayerImage& in, LayerImage* out) {
 
 namespace {
 
+constexpr int64_t kLeastBytes = 256 << 10;  // of the images between the layers
+constexpr int64_t kBands = 4;               // or a multiple
+
 struct Rows {
   int64_t begin, end;
   int64_t count() const { return end - begin; }
@@ -116,7 +119,9 @@ class ConvChain {
   explicit ConvChain(const std::vector<ConvStep>& steps) : steps_(steps) {}
 
   // Whether all fit each other and bands pay: bytes that need not go to memory and back against
-  // what two bands both compute. A byte takes as long as five operations.
+  // what two bands both compute and the weights that every band reads. A byte takes as long as five
+  // operations. Where the cache holds the images, bands only spare them the way to another core:
+  // not worth computing a row twice.
   bool plan(const TensorView& x) {
     if (x.ndim != 4 || x.dtype != DType::f32 || !x.contiguous() || x.numel() == 0) return false;
     images_.push_back({x.shape[1], x.shape[2], x.shape[3]});
@@ -124,10 +129,10 @@ class ConvChain {
       if (!add_image(s)) return false;
     int64_t bytes = 0;
     for (size_t k = 1; k < steps_.size(); ++k) bytes += images_[k].bytes(images_[k].height);
+    if (bytes < kLeastBytes) return false;
     const auto l2 = static_cast<int64_t>(cache_sizes().l2);
-    if (bytes < l2) return false;
-    choose_bands(bytes, l2 / 5 * 2);
-    return again() < 5 * bytes;
+    choose_bands(bytes, l2 / 2);
+    return (bytes >= l2 || again() == 0) && again() < 5 * (bytes - weights_again());
   }
 
   // Bands are the tasks of one parallel region: each goes through all layers on one core.
@@ -174,11 +179,12 @@ class ConvChain {
     return rows;
   }
 
-  // As few bands as keep the images between the layers within `budget` bytes.
+  // As few bands as keep the images between the layers within `budget` bytes, and as many for each
+  // thread. (For how many threads must not matter: another cut may take another path.)
   void choose_bands(int64_t bytes, int64_t budget) {
     const int64_t most = images_.back().height;
-    for (bands_ = std::min(most, bytes / budget);;
-         bands_ = std::min(most, bands_ + 1 + bands_ / 8)) {
+    for (bands_ = bytes / budget;; bands_ += 1 + bands_ / 8) {
+      bands_ = std::min(most, std::max(kBands, (bands_ + kBands - 1) / kBands * kBands));
       rows_.clear();
       for (int64_t b = 0; b < bands_; ++b) rows_.push_back(rows_of(b));
       place_buffers();
@@ -205,6 +211,13 @@ class ConvChain {
       sum += 2 * more * images_[k].width * steps_[k - 1].w.weight.view.numel();
     }
     return sum;
+  }
+
+  // Bytes of the weights, for every band but the first.
+  int64_t weights_again() const {
+    int64_t bytes = 0;
+    for (const ConvStep& s : steps_) bytes += 4 * s.w.weight.view.numel();
+    return (bands_ - 1) * bytes;
   }
 
   struct Call {
