@@ -45,8 +45,9 @@ int64_t far_pieces(const GemmProblem& p, const GemmFamily& f, int64_t elem) {
   if (is_tiled(f) || !in_memory(p.b, p.dtype) || p.b.lane_stride != 1 || row < kLeastRow ||
       collides(row) || tiles < 1 || tiles > kMostPanels)
     return 0;
-  // A last cache that is shared, and far from the core, counts as memory where asking costs little.
-  if (bytes <= cache_sizes().l3 * 3 / 2 / std::min<int64_t>(tiles, 6)) return 0;
+  // A last cache that is shared, and far from the core, counts as memory: early where several tiles
+  // share the asking.
+  if (bytes <= cache_sizes().l3 / 4 / std::min<int64_t>(tiles, 3)) return 0;
   const int64_t lines = ceil_div(f.nr * elem, 64) * GemmTile::kAheadStep;  // that a tile reads
   return ceil_div(64 * lines, tiles * GemmTile::kAheadBytes);
 }
