@@ -13,6 +13,7 @@ namespace {
 constexpr const char* kName = "conv_backward_bias";
 constexpr int kLanes = 32;          // channels of a panel
 constexpr int64_t kRows = 128;      // pixels of a panel
+constexpr int64_t kBlock = 131072;  // values of a task, where an image has so many
 constexpr int64_t kSegment = 8192;  // pixels of a task that packs panels
 
 void check(const ConvParams& p, const TensorView* v) {
@@ -70,12 +71,16 @@ struct Sums {
     const ConvPackers& kernels = wide ? k.f64 : k.f32;
     const auto size = static_cast<int64_t>(size_of(dy.dtype));
     if (adjacent) {
-      const int64_t grain = std::max<int64_t>(1, 65536 / std::max<int64_t>(1, c * pixels));
-      return parallel_blocks(n, grain, [&](int64_t begin, int64_t end, int) {
-        for (int64_t i = begin * c; i < end * c; ++i)
-          partial[i] =
-              kernels.sum_run(dy.ptr<char>() + (i / c * dy.stride[0] + i % c * dy.stride[1]) * size,
-                              dy.dtype, pixels);
+      const int64_t image = std::max<int64_t>(1, c * pixels);
+      const int64_t blocks = std::clamp<int64_t>(image / kBlock, 1, std::max<int64_t>(1, c / 4));
+      const int64_t grain = std::max<int64_t>(1, kBlock / 2 / image);
+      return parallel_blocks(n * blocks, grain, [&](int64_t begin, int64_t end, int) {
+        for (int64_t i = begin; i < end; ++i) {
+          const int64_t first = i % blocks * c / blocks, last = (i % blocks + 1) * c / blocks;
+          const int64_t at = i / blocks * dy.stride[0] + first * dy.stride[1];
+          kernels.sum_rows(dy.ptr<char>() + at * size, dy.dtype, dy.stride[1], last - first, pixels,
+                           partial + i / blocks * c + first);
+        }
       });
     }
     const ConvSource s = source();

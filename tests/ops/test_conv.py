@@ -185,6 +185,30 @@ def test_channels_last(case, level):
                     assert np.array_equal(call(), got)
 
 
+# Rows in fours and the rest, whole vectors and the rest, blocks of channels, images in one go.
+SUMS = [(3, 7, 1, 1), (40, 5, 3, 5), (2, 38, 7, 7), (3, 37, 96, 80), (1, 3, 400, 401), (0, 4, 2, 2)]
+
+
+@pytest.mark.parametrize("level", _core.isa_levels())
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("shape", SUMS, ids=str)
+def test_bias_gradient(shape, dtype, level):
+    dy = np.random.default_rng(5).standard_normal(shape).astype(dtype)
+    wide = np.concatenate([dy, dy[:, :1]], 1)  # channels of larger images
+    want = dy.sum((0, 2, 3), dtype=np.float64)
+    most = np.abs(dy).sum((0, 2, 3), dtype=np.float64).max(initial=0)
+    sums = np.finfo("float64" if dtype == "float64" else "float32")
+    with isa(level):
+        got = _core.conv_backward_bias(dy, 2)
+        assert got.dtype == dy.dtype
+        rounding = 2 * np.finfo(dtype).eps
+        np.testing.assert_allclose(got, want, rtol=rounding, atol=2 * sums.eps * most)
+        assert np.array_equal(_core.conv_backward_bias(wide[:, :-1], 2), got)
+        for count in (1, 2, 3):
+            with num_threads(count):
+                assert np.array_equal(_core.conv_backward_bias(dy, 2), got)
+
+
 ACTIVATED = (
     "tiny-images", "first-layer", "first-layer-colour", "pointwise-many-channels", "long-sums",
     "pointwise-strips-lone-pixel", "pointwise-strips-of-images", "window-of-the-image",

@@ -15,7 +15,7 @@ namespace FASTNN_ISA_NS {
 
 template <class T>
 static constexpr ConvPackers packers() {
-  return {&pack_pixels<T>, &pack_channels<T>, &pack_filter<T>, &sum_run<T>, &sum_panel<T>};
+  return {&pack_pixels<T>, &pack_channels<T>, &pack_filter<T>, &sum_rows<T>, &sum_panel<T>};
 }
 
 const ConvKernels* conv_kernels() {

@@ -47,8 +47,9 @@ struct ConvPackers {
   // Lanes are channels, k is output pixels: what tap `tap` sees.
   void (*channels)(const ConvSource&, int64_t tap, const ConvPanel&);
   void (*filter)(const ConvFilter&, const ConvPanel&);
-  // The sum of n adjacent values; out[lane] += the sum of a packed panel's rows.
-  double (*sum_run)(const void* x, DType dtype, int64_t n);
+  // out[i] = the sum of the n adjacent values of row i, rows `row` values apart;
+  // out[lane] += the sum of a packed panel's rows.
+  void (*sum_rows)(const void* x, DType dtype, int64_t row, int64_t rows, int64_t n, double* out);
   void (*sum_panel)(const void* panel, int lanes, int64_t rows, double* out);
 };
 
