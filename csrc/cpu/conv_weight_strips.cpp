@@ -1,10 +1,11 @@
 // The gradient of a 1x1 weight: rows of dy where they lie, times strips of channels of x, which are
 // turned so that a pixel's channels are adjacent (the tiles of conv_pointwise_tiles.cpp). A matrix
-// product would turn dy, too.
+// product would turn dy, too. Where dy has fewer channels, it is turned, and x lies.
 //
 // Tasks are sets of strips, and where these are few, segments of the pixels, whose sums are added
 // up in order.
 #include <algorithm>
+#include <utility>
 
 #include "cpu/conv_direct.h"
 #include "cpu/conv_source.h"
@@ -24,27 +25,47 @@ constexpr int64_t kMaxPartial = 64 << 20;  // bytes of sums
 constexpr int64_t kLeastPixels = 128;      // that a sum takes
 // Turning one side costs as much as multiplying it with so many rows of the other.
 constexpr int64_t kTurning = 48;
+// Turning a value of the sums over costs as much as turning so many of an image.
+constexpr int64_t kTurningOver = 4;
+
+// Images exchanged, which turns the weight over, if then fewer channels have to be turned.
+Correlation fewer_turned(const Correlation& c) {
+  const int64_t saved = (c.in - c.out) * c.batch * c.pixels();
+  if (saved <= kTurningOver * c.in * c.out) return c;
+  if (pixel_stride(c, c.image) != 1 || c.result.c == 1) return c;
+  for (const ConvAxis& a : c.axis)
+    if (a.taps != 1 || a.origin != 0 || (a.step != 1 && a.out != 1) || a.out != a.size) return c;
+  Correlation turned = c;
+  std::swap(turned.in, turned.out);
+  std::swap(turned.image, turned.result);
+  std::swap(turned.weight.o, turned.weight.c);
+  return turned;
+}
 
 struct StripsPlan {
-  const Correlation& c;
+  const Correlation c;
   const ConvPointwise& kernels;
   int64_t run, runs;  // of an image's pixels
   int64_t vectors, strips, sets, segments, panels;
-  int64_t cells;  // sums of a segment
+  int64_t blocks;  // of rows of the weight, which are combined
+  int64_t cells;   // sums of a segment
+  bool in_place;   // sums lie in the weight
   int64_t partial_bytes, strip_cells, scratch_each;
 
   explicit StripsPlan(const Correlation& correlation)
-      : c(correlation), kernels(active_conv_kernels().pointwise) {
+      : c(fewer_turned(correlation)), kernels(active_conv_kernels().pointwise) {
     runs = ceil_div(c.pixels(), kRun);
     run = ceil_div(c.pixels(), runs);
     vectors = ceil_div(c.in, kernels.lanes);
     strips = ceil_div(vectors, kernels.vectors);
     panels = ceil_div(c.out, kernels.rows);
+    blocks = ceil_div(c.out, kernels.lanes);
     cells = c.groups * c.out * c.in;
     sets = std::min(strips, ceil_div(kTasks, c.groups));
     segments = std::min(c.batch * runs, ceil_div(kTasks, c.groups * sets));
     segments = std::clamp<int64_t>(kMaxPartial / (cells * kElem), 1, segments);
-    partial_bytes = segments > 1 ? round_up(segments * cells * kElem, 64) : 0;
+    in_place = segments == 1 && c.weight.c == 1;
+    partial_bytes = in_place ? 0 : round_up(segments * cells * kElem, 64);
     strip_cells = run * kernels.vectors * kernels.lanes;
     scratch_each = round_up(ceil_div(strips, sets) * strip_cells * kElem, 64);
   }
@@ -66,7 +87,7 @@ class StripsRun {
 
   void all() const {
     parallel_for(p_.tasks(), [&](int64_t i, int worker) { run(i, worker); });
-    if (p_.segments > 1) parallel_for(c_.groups * p_.panels, [&](int64_t i, int) { combine(i); });
+    if (!p_.in_place) parallel_for(c_.groups * p_.blocks, [&](int64_t i, int) { combine(i); });
   }
 
  private:
@@ -111,7 +132,7 @@ class StripsRun {
         tile.columns = static_cast<int>(p_.first_channel(i + 1) - channel);
         tile.b = t.strips + (i - t.strip0) * p_.strip_cells;
         tile.out = sums(t.segment, t.group, o) + channel;
-        tile.out_row = p_.segments > 1 ? c_.in : c_.weight.o;
+        tile.out_row = p_.in_place ? c_.weight.o : c_.in;
         p_.kernels.tile(tile);
         tile.ahead = tile.a;
       }
@@ -140,15 +161,24 @@ class StripsRun {
   }
   // Of a row of the weight.
   float* sums(int64_t segment, int64_t group, int64_t o) const {
-    if (p_.segments == 1) return weight(group, o);
+    if (p_.in_place) return weight(group, o);
     return partial_ + segment * p_.cells + (group * c_.out + o) * c_.in;
   }
 
+  // The segments' sums, in order, and to the weight.
   void combine(int64_t number) const {
-    const int64_t group = number / p_.panels, panel = number % p_.panels;
-    for (int64_t o = p_.first_row(panel); o < p_.first_row(panel + 1); ++o)
-      gemm_family(c_.dtype).sum(
-          {weight(group, o), sums(0, group, o), p_.cells, p_.segments, c_.in});
+    const int64_t group = number / p_.blocks, first = number % p_.blocks * p_.kernels.lanes;
+    const int64_t last = std::min<int64_t>(c_.out, first + p_.kernels.lanes);
+    const GemmFamily& family = gemm_family(c_.dtype);
+    const bool rows = c_.weight.c == 1;
+    for (int64_t o = first; o < last; ++o) {
+      float* const sum = sums(0, group, o);
+      family.sum({rows ? weight(group, o) : sum, sum, p_.cells, p_.segments, c_.in});
+    }
+    if (!rows)
+      family.finish({sums(0, group, first), c_.in, static_cast<int>(last - first),
+                     static_cast<int>(c_.in), Activation::none, weight(group, first), c_.dtype,
+                     c_.weight.o, c_.weight.c});
   }
 
   const StripsPlan& p_;
@@ -159,11 +189,11 @@ class StripsRun {
 
 }  // namespace
 
-bool weight_prefers_strips(const Correlation& c) {
-  return reads_pixels(c) && c.dtype == DType::f32 && c.weight.c == 1 &&
-         pixel_stride(c, c.result) == 1 && c.image.c != 1 && c.batch > 0 && c.groups > 0 &&
-         c.pixels() >= kLeastPixels && c.in > 0 && c.in * c.out >= kTurning * (c.in + c.out) &&
-         c.in * c.out * kElem <= cache_sizes().l2 / 2;
+bool weight_prefers_strips(const Correlation& correlation) {
+  const Correlation c = fewer_turned(correlation);
+  return reads_pixels(c) && c.dtype == DType::f32 && pixel_stride(c, c.result) == 1 &&
+         c.image.c != 1 && c.batch > 0 && c.groups > 0 && c.pixels() >= kLeastPixels && c.in > 0 &&
+         c.in * c.out >= kTurning * (c.in + c.out) && c.in * c.out * kElem <= cache_sizes().l2 / 2;
 }
 
 size_t correlate_weight_strips_workspace(const Correlation& c) {

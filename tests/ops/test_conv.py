@@ -95,6 +95,8 @@ PATHS = [
     path("pointwise-strips-stride2-groups", (2, 200, 14, 13), (260, 100, 1, 1), stride=2, groups=2),
     path("pointwise-weight-strips", (3, 110, 12, 13), (90, 110, 1, 1)),
     path("pointwise-weight-strips-runs", (1, 220, 36, 33), (202, 110, 1, 1), stride=2, groups=2),
+    path("pointwise-weight-strips-of-dy", (5, 203, 12, 13), (75, 203, 1, 1)),
+    path("pointwise-weight-strips-of-dy-groups", (1, 420, 17, 63), (150, 210, 1, 1), groups=2),
     path("pointwise-rows", (3, 9, 23, 25), (10, 9, 1, 1)),
     path("pointwise-rows-pieces-groups", (2, 26, 30, 41), (32, 13, 1, 1), groups=2),
     path("pointwise-rows-blocks", (1, 230, 23, 23), (40, 230, 1, 1)),
