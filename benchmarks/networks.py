@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -96,11 +98,25 @@ def folded(t: Any, model: Any) -> Any:
     return model
 
 
-# The builder and the shape of one input.
+@dataclass(frozen=True)
+class Network:
+    """`products`: multiply-adds of the convolutions and linear layers for one input; `first`: those of the first layer,
+    whose input wants no gradient."""
+
+    build: Callable[[Any], Any]
+    shape: tuple[int, ...]
+    products: int
+    first: int
+
+    def flops(self, batch: int, training: bool = False) -> float:
+        """Of a forward pass, or of a whole step: each layer's result and the gradients of its weight and input."""
+        return 2.0 * batch * (3 * self.products - self.first if training else self.products)
+
+
 NETWORKS = {
-    "MLP 784-512-512-10": (mlp, (784,)),
-    "LeNet-5": (lenet5, (1, 28, 28)),
-    "small CNN 32x32": (small_cnn, (3, 32, 32)),
-    "ResNet-18": (resnet18, (3, 224, 224)),
-    "MobileNetV2": (mobilenet_v2, (3, 224, 224)),
+    "MLP 784-512-512-10": Network(mlp, (784,), 668_672, 401_408),
+    "LeNet-5": Network(lenet5, (1, 28, 28), 416_520, 117_600),
+    "small CNN 32x32": Network(small_cnn, (3, 32, 32), 10_342_400, 884_736),
+    "ResNet-18": Network(resnet18, (3, 224, 224), 1_814_073_344, 118_013_952),
+    "MobileNetV2": Network(mobilenet_v2, (3, 224, 224), 300_774_272, 10_838_016),
 }

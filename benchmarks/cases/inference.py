@@ -13,17 +13,17 @@ _NORMALISED = ("small CNN 32x32", "ResNet-18", "MobileNetV2")
 
 
 def _case(name: str, batch: int, fold: bool = False) -> Case:
-    make, shape = NETWORKS[name]
+    source = NETWORKS[name]
 
     def build(t: Any) -> Step:
-        model = make(t).eval()
+        model = source.build(t).eval()
         if fold:
             model = folded(t, model)
-        return peers.prepare_inference(t, model, t.from_numpy(array(batch, *shape)))
+        return peers.prepare_inference(t, model, t.from_numpy(array(batch, *source.shape)))
 
     title = f"{name}, batch {batch}" + ", folded" * fold
     kind = "inference" + f" batch {batch}" * (batch > 1)
-    return Case(title, build, kind=kind, quick=batch == 1)
+    return Case(title, build, source.flops(batch), kind=kind, quick=batch == 1)
 
 
 CASES = [_case(name, batch) for name in NETWORKS for batch in (1, 8)]

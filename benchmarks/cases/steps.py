@@ -10,12 +10,12 @@ from benchmarks.networks import NETWORKS
 
 
 def _case(name: str, batch: int, rule: str, kind: str = "step", quick: bool = True) -> Case:
-    make, shape = NETWORKS[name]
+    source = NETWORKS[name]
 
     def build(t: Any) -> Step:
-        network = make(t)
+        network = source.build(t)
         model, loss_of = peers.prepare(network), t.nn.CrossEntropyLoss()
-        x = t.from_numpy(array(batch, *shape))
+        x = t.from_numpy(array(batch, *source.shape))
         classes = list(network.parameters())[-1].shape[0]
         y = labels(t, batch, classes)
         rate: dict[str, Any] = {"lr": 1e-2, "momentum": 0.9} if rule == "SGD" else {"lr": 1e-3}
@@ -28,8 +28,7 @@ def _case(name: str, batch: int, rule: str, kind: str = "step", quick: bool = Tr
 
         return step
 
-    flops = 6.0 * batch * (784 * 512 + 512 * 512 + 5120) if name.startswith("MLP") else 0.0
-    return Case(f"{name}, batch {batch}, {rule}", build, flops, 0.0, kind, quick)
+    return Case(f"{name}, batch {batch}, {rule}", build, source.flops(batch, training=True), 0.0, kind, quick)
 
 
 CASES = [

@@ -1,5 +1,6 @@
 #include <atomic>
 #include <cstring>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -39,6 +40,27 @@ void boundaries_between_classes() {
         CHECK(memory_stats().allocated - before >= static_cast<int64_t>(bytes));
         pool_free(p);
       }
+}
+
+// Or the stores of one would hold up the loads of the other.
+void large_neighbours_begin_at_different_places_of_a_page() {
+  empty_cache();
+  constexpr size_t kBytes = size_t{2} << 20;
+  std::vector<unsigned char*> blocks;
+  std::set<uintptr_t> places;
+  for (int i = 0; i < 8; ++i) {
+    blocks.push_back(static_cast<unsigned char*>(pool_alloc(kBytes)));
+    CHECK(aligned(blocks.back()));
+    places.insert(reinterpret_cast<uintptr_t>(blocks.back()) % 4096);
+    std::memset(blocks.back(), i, kBytes);
+  }
+  CHECK_EQ(places.size(), size_t{8});
+  for (int i = 0; i < 8; ++i) {
+    CHECK_EQ(blocks[i][0], i);
+    CHECK_EQ(blocks[i][kBytes - 1], i);
+    pool_free(blocks[i]);
+  }
+  empty_cache();
 }
 
 void statistics_are_exact() {
@@ -176,6 +198,7 @@ void workspaces_share_their_memory() {
 void test_memory() {
   every_size_is_aligned_and_little_is_wasted();
   boundaries_between_classes();
+  large_neighbours_begin_at_different_places_of_a_page();
   statistics_are_exact();
   workspaces_share_their_memory();
   the_cache_keeps_to_its_limit();

@@ -15,13 +15,21 @@ from fastnn.cli import main
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarks import conditions, goals, limits, peers, report, suite
 from benchmarks.case import Case
+from benchmarks.networks import NETWORKS
 
 CASES = [
     pytest.param(case, id=f"{group}: {case.name}")
     for group in suite.GROUPS
     for case in importlib.import_module(f"benchmarks.cases.{group}").CASES
 ]
-SMALL = [p for p in CASES if p.values[0].flops < 1e8 and p.values[0].bytes < 1e7]
+
+
+def is_small(case):
+    whole_network = case.kind.startswith(("step", "inference"))
+    return case.flops < (3e9 if whole_network else 1e8) and case.bytes < 1e7
+
+
+SMALL = [p for p in CASES if is_small(p.values[0])]
 
 
 def test_there_are_enough_cases_each_with_a_name_and_a_goal():
@@ -31,14 +39,26 @@ def test_there_are_enough_cases_each_with_a_name_and_a_goal():
     assert all(p.values[0].kind in goals.GOALS for p in CASES)
 
 
-# All but whole networks, which take long.
-@pytest.mark.parametrize(
-    "case", [p for p in SMALL if "ResNet-18, b" not in p.id and "MobileNetV2, b" not in p.id]
-)
+@pytest.mark.parametrize("case", SMALL)
 def test_every_small_case_runs(case):
     step = case.build(fastnn)
     step()
     step()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_products_of_a_network_are_those_of_its_layers(name):
+    network, products = NETWORKS[name], []
+
+    def count(layer, _, result):
+        products.append(result[0].numel() * layer.weight[0].numel())
+
+    model = network.build(fastnn).eval()
+    for layer in model.modules():
+        if isinstance(layer, (fastnn.nn.Conv2d, fastnn.nn.Linear)):
+            layer.register_forward_hook(count)
+    model(fastnn.zeros(1, *network.shape))
+    assert (sum(products), products[0]) == (network.products, network.first)
 
 
 def test_the_files_are_written(tmp_path, capsys):
