@@ -46,15 +46,21 @@ struct PlaneColumns {
 };
 
 template <class T, int K, int S>
-FASTNN_INLINE PlaneColumns<T, K, S> plane_columns(int64_t column, int64_t low, int64_t size,
-                                                  int64_t pixels, bool mask_whole) {
-  PlaneColumns<T, K, S> c;
+FASTNN_INLINE bool is_whole(int64_t column, int64_t low, int64_t size, int64_t pixels) {
   constexpr int L = kLanes<T>;
   // The last column that the loads of a vector touch, from its first.
   constexpr int64_t kReach = S == 1 ? L + K - 1 : 2 * L + (K - 1) / 2 * 2;
   const int64_t x0 = low + column * S;
+  return x0 >= 0 && x0 + kReach <= size && column + L <= pixels;
+}
+
+template <class T, int K, int S>
+FASTNN_INLINE PlaneColumns<T, K, S> plane_columns(int64_t column, int64_t low, int64_t size,
+                                                  int64_t pixels, bool mask_whole) {
+  PlaneColumns<T, K, S> c;
+  const int64_t x0 = low + column * S;
   c.first = column;
-  c.whole = x0 >= 0 && x0 + kReach <= size && column + L <= pixels;
+  c.whole = is_whole<T, K, S>(column, low, size, pixels);
   if (c.whole && !mask_whole) return c;
   c.pixels = mask_inside<T>(column, pixels);
   FASTNN_UNROLL for (int i = 0; i < kTapLoads<K, S>; ++i) c.inside[i] =
@@ -96,6 +102,13 @@ FASTNN_INLINE void turned_columns(const PlaneColumns<float, 3, 1>& at, const flo
 }
 #endif
 
+// Keeps the compiler from loading a value anew for each product, to save registers: half of the
+// loads lie across two cache lines, and weights can be loaded instead.
+template <class T>
+FASTNN_INLINE void loaded_once(T& v) {
+  asm("" : "+v"(v));
+}
+
 // What the taps of a row meet that begins at `row`.
 template <Columns C, class T, int K, int S>
 FASTNN_INLINE void row_columns(const PlaneColumns<T, K, S>& at, const T* row, Vec<T> (&v)[K]) {
@@ -123,12 +136,13 @@ FASTNN_INLINE bool rows_inside(int64_t low, int64_t row, int64_t size) {
   return y >= 0 && y + (R - 1) * S + K <= size;
 }
 
-// A vector of columns of R output rows. `Inner`: all its taps are in the image's rows.
+// A vector of columns, from `column` on, of R output rows. `Inner`: all its taps are in the image's
+// rows.
 template <class T, int K, int S, int R, Columns C, bool Inner>
-FASTNN_INLINE void image_rows(const ConvImagePlane& t, int64_t row0,
+FASTNN_INLINE void image_tile(const ConvImagePlane& t, int64_t row0, int64_t column,
                               const PlaneColumns<T, K, S>& at, const Vec<T> (&w)[K][K]) {
   const int64_t y0 = t.low_y + row0 * S;
-  const T* src = static_cast<const T*>(t.image) + y0 * t.image_row + t.low_x + at.first * S;
+  const T* src = static_cast<const T*>(t.image) + y0 * t.image_row + t.low_x + column * S;
   Vec<T> acc[R] = {};
   FASTNN_UNROLL for (int r = 0; r < (R - 1) * S + K; ++r) {
     const T* row = src + r * t.image_row;
@@ -136,6 +150,7 @@ FASTNN_INLINE void image_rows(const ConvImagePlane& t, int64_t row0,
     Vec<T> v[K];
     row_columns<C>(at, row, v);
     FASTNN_UNROLL for (int x = 0; x < K; ++x) {
+      if (C == Columns::whole) loaded_once(v[x]);
       FASTNN_UNROLL for (int o = 0; o < R; ++o) {
         if (r >= o * S && r < o * S + K) acc[o] = fma(w[r - o * S][x], v[x], acc[o]);
       }
@@ -145,7 +160,7 @@ FASTNN_INLINE void image_rows(const ConvImagePlane& t, int64_t row0,
     FASTNN_UNROLL for (int o = 0; o < R; ++o) acc[o] += splat(*static_cast<const T*>(t.bias));
   if (t.rectifier.on)
     FASTNN_UNROLL for (int o = 0; o < R; ++o) acc[o] = rectified(t.rectifier, acc[o]);
-  T* dst = static_cast<T*>(t.dst) + row0 * t.dst_row + at.first;
+  T* dst = static_cast<T*>(t.dst) + row0 * t.dst_row + column;
   FASTNN_UNROLL for (int o = 0; o < R; ++o) {
     if (C == Columns::whole)
       store(dst + o * t.dst_row, acc[o]);
@@ -154,24 +169,35 @@ FASTNN_INLINE void image_rows(const ConvImagePlane& t, int64_t row0,
   }
 }
 
-// A vector of columns of rows [row, stop).
+// Columns [at.first, end) of R output rows; more than a vector of them only if they are whole.
+template <class T, int K, int S, int R, Columns C, bool Inner>
+FASTNN_INLINE void image_rows(const ConvImagePlane& t, int64_t row0, int64_t end,
+                              const PlaneColumns<T, K, S>& at, const Vec<T> (&w)[K][K]) {
+  int64_t column = at.first;
+  do image_tile<T, K, S, R, C, Inner>(t, row0, column, at, w);
+  while (C == Columns::whole && (column += kLanes<T>) < end);
+}
+
+// Columns [at.first, end) of rows [row, stop).
 template <Columns C, class T, int K, int S>
-FASTNN_INLINE void image_columns(const ConvImagePlane& t, int64_t row, int64_t stop,
+FASTNN_INLINE void image_columns(const ConvImagePlane& t, int64_t row, int64_t stop, int64_t end,
                                  const PlaneColumns<T, K, S>& at, const Vec<T> (&w)[K][K]) {
   for (; row + 4 <= stop; row += 4) {
     if (rows_inside<K, S, 4>(t.low_y, row, t.size_y))
-      image_rows<T, K, S, 4, C, true>(t, row, at, w);
+      image_rows<T, K, S, 4, C, true>(t, row, end, at, w);
     else
-      image_rows<T, K, S, 4, C, false>(t, row, at, w);
+      image_rows<T, K, S, 4, C, false>(t, row, end, at, w);
   }
-  for (; row + 2 <= stop; row += 2) image_rows<T, K, S, 2, C, false>(t, row, at, w);
-  for (; row < stop; ++row) image_rows<T, K, S, 1, C, false>(t, row, at, w);
+  for (; row + 2 <= stop; row += 2) image_rows<T, K, S, 2, C, false>(t, row, end, at, w);
+  for (; row < stop; ++row) image_rows<T, K, S, 1, C, false>(t, row, end, at, w);
 }
 
-// Rows that one vector of columns is done for before the next; wide planes are read in order.
+// Rows that one vector of columns at an edge is done for before the next, as its masks take long to
+// make where they are vectors; wide planes are read in order.
 template <class T>
 FASTNN_INLINE int64_t rows_together(int64_t pixels) {
-  return pixels <= 2 * kLanes<T> ? 16 : 4;
+  constexpr int64_t kNarrow = sizeof(Vec<T>) == 64 ? 2 : 8;  // vectors
+  return pixels <= kNarrow * kLanes<T> ? 16 : 4;
 }
 
 template <class T, int K, int S, Columns C = Columns::inside>
@@ -183,12 +209,15 @@ static void image_plane(const ConvImagePlane& t) {
   const int64_t rows = rows_together<T>(t.pixels);
   for (int64_t row = t.row0; row < t.row1; row += rows) {
     const int64_t stop = t.row1 - row < rows ? t.row1 : row + rows;
-    for (int64_t x = 0; x < t.pixels; x += kLanes<T>) {
+    for (int64_t x = 0, end; x < t.pixels; x = end) {
       const auto at = plane_columns<T, K, S>(x, t.low_x, t.size_x, t.pixels, false);
-      if (C != Columns::alone && at.whole)
-        image_columns<Columns::whole>(t, row, stop, at, w);
-      else
-        image_columns<C>(t, row, stop, at, w);
+      end = x + kLanes<T>;
+      if (C != Columns::alone && at.whole) {
+        while (is_whole<T, K, S>(end, t.low_x, t.size_x, t.pixels)) end += kLanes<T>;
+        image_columns<Columns::whole>(t, row, stop, end, at, w);
+      } else {
+        image_columns<C>(t, row, stop, end, at, w);
+      }
     }
   }
 }
