@@ -28,7 +28,14 @@ def _case(name: str, batch: int, rule: str, kind: str = "step", quick: bool = Tr
 
         return step
 
-    return Case(f"{name}, batch {batch}, {rule}", build, source.flops(batch, training=True), 0.0, kind, quick)
+    return Case(
+        f"{name}, batch {batch}, {rule}",
+        build,
+        source.flops(batch, training=True),
+        0.0,
+        kind,
+        quick,
+    )
 
 
 CASES = [
