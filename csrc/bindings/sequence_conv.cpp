@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "fastnn/isa.h"
+#include "runtime/cpu_count.h"
 
 namespace fastnn {
 
@@ -107,7 +108,13 @@ bool image_behind(const ConvStep& s, const LayerImage& in, LayerImage* out) {
 namespace {
 
 constexpr int64_t kLeastBytes = 256 << 10;  // of the images between the layers
-constexpr int64_t kBands = 4;               // or a multiple
+
+// Bands are the only tasks of an image, so there is one for each of a few processors; of those that
+// the process may use, not of the threads that it uses now: another cut may take another path.
+int64_t least_bands() {
+  static const int64_t bands = std::clamp(affinity_cpus(), 4, 16);
+  return bands;
+}
 
 struct Rows {
   int64_t begin, end;
@@ -132,7 +139,7 @@ class ConvChain {
     if (bytes < kLeastBytes) return false;
     const auto l2 = static_cast<int64_t>(cache_sizes().l2);
     choose_bands(bytes, l2 / 2);
-    return (bytes >= l2 || again() == 0) && again() < 5 * (bytes - weights_again());
+    return (bytes >= l2 || again() <= 0) && again() < 5 * (bytes - weights_again());
   }
 
   // Bands are the tasks of one parallel region: each goes through all layers on one core.
@@ -180,11 +187,11 @@ class ConvChain {
   }
 
   // As few bands as keep the images between the layers within `budget` bytes, and as many for each
-  // thread. (For how many threads must not matter: another cut may take another path.)
+  // processor.
   void choose_bands(int64_t bytes, int64_t budget) {
-    const int64_t most = images_.back().height;
+    const int64_t most = images_.back().height, least = least_bands();
     for (bands_ = bytes / budget;; bands_ += 1 + bands_ / 8) {
-      bands_ = std::min(most, std::max(kBands, (bands_ + kBands - 1) / kBands * kBands));
+      bands_ = std::min(most, std::max(least, (bands_ + least - 1) / least * least));
       rows_.clear();
       for (int64_t b = 0; b < bands_; ++b) rows_.push_back(rows_of(b));
       place_buffers();

@@ -32,7 +32,7 @@ struct Sums {
   TensorView dy;
   int64_t n, c, pixels;
   bool adjacent;  // the pixels of one channel of one image
-  int64_t tasks;
+  int64_t parts;  // that have sums of their own
 
   Sums(const ConvParams& p, const TensorView& view) : dy(view), n(view.shape[0]), c(view.shape[1]) {
     pixels = 1;
@@ -41,10 +41,10 @@ struct Sums {
       adjacent = adjacent && (view.shape[d] == 1 || view.stride[d] == pixels);
       pixels *= view.shape[d];
     }
-    tasks = adjacent ? n : (n * pixels + kSegment - 1) / kSegment;
+    parts = adjacent ? n : (n * pixels + kSegment - 1) / kSegment;
   }
   size_t bytes() const {
-    const size_t partial = static_cast<size_t>(tasks * c) * sizeof(double);
+    const size_t partial = static_cast<size_t>(parts * c) * sizeof(double);
     return (partial + 63) / 64 * 64 +
            (adjacent ? 0 : static_cast<size_t>(max_workers()) * kLanes * kRows * sizeof(double));
   }
@@ -85,8 +85,8 @@ struct Sums {
     }
     const ConvSource s = source();
     char* scratch = reinterpret_cast<char*>(partial) +
-                    (static_cast<size_t>(tasks * c) * sizeof(double) + 63) / 64 * 64;
-    parallel_for(tasks, [&](int64_t task, int worker) {
+                    (static_cast<size_t>(parts * c) * sizeof(double) + 63) / 64 * 64;
+    parallel_for(parts, [&](int64_t task, int worker) {
       char* panel = scratch + static_cast<size_t>(worker) * kLanes * kRows * sizeof(double);
       const int64_t end = std::min(n * pixels, (task + 1) * kSegment);
       for (int64_t lane0 = 0; lane0 < c; lane0 += kLanes) {
@@ -111,7 +111,7 @@ void run(const ConvParams& p, const TensorView* v, void* memory) {
   sums.run(partial);
   for (int64_t c = 0; c < sums.c; ++c) {
     double total = 0;
-    for (int64_t t = 0; t < sums.tasks; ++t) total += partial[t * sums.c + c];
+    for (int64_t t = 0; t < sums.parts; ++t) total += partial[t * sums.c + c];
     write_element(v[1].data, v[1].dtype, c * v[1].stride[0], total);
   }
 }

@@ -71,7 +71,7 @@ bool weight_prefers_dots(const Correlation& c);
 size_t correlate_weight_dots_workspace(const Correlation& c);
 void correlate_weight_dots(const Correlation& c, void* workspace);
 
-// The same for many filters and channels, x turned.
+// The same for many filters and channels; the image with fewer of them is turned.
 bool weight_prefers_strips(const Correlation& c);
 size_t correlate_weight_strips_workspace(const Correlation& c);
 void correlate_weight_strips(const Correlation& c, void* workspace);

@@ -47,7 +47,8 @@ int64_t far_pieces(const GemmProblem& p, const GemmFamily& f, int64_t elem) {
     return 0;
   // A last cache that is shared, and far from the core, counts as memory: early where several tiles
   // share the asking.
-  if (bytes <= cache_sizes().l3 / 4 / std::min<int64_t>(tiles, 3)) return 0;
+  const CacheSizes cache = cache_sizes();
+  if (bytes <= std::max<int64_t>(cache.l2, cache.l3 / 4 / std::min<int64_t>(tiles, 3))) return 0;
   const int64_t lines = ceil_div(f.nr * elem, 64) * GemmTile::kAheadStep;  // that a tile reads
   return ceil_div(64 * lines, tiles * GemmTile::kAheadBytes);
 }

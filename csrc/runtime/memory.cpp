@@ -32,9 +32,9 @@ constexpr size_t kLargest = size_t{1} << 47;  // beyond any address space in use
 constexpr int kClasses = kSteps * (47 - 9 + 2);
 constexpr int64_t kLargestScratch = int64_t{64} << 20;  // kept for workspaces of any size
 constexpr size_t kHugePage = size_t{2} << 20;  // blocks of at least this size are mapped on them
-constexpr size_t kShifted = size_t{128}
-                            << 10;  // from this size on, blocks begin at various places of a page
-constexpr size_t kMostShift = 4096;
+// From this size on, blocks begin at various places of a page.
+constexpr size_t kShifted = size_t{128} << 10;
+constexpr uint32_t kAlias = 4096;  // addresses so far apart look alike to stores that wait
 
 int class_of(size_t bytes) {
   if (bytes <= kSteps * kAlignment) return bytes ? static_cast<int>((bytes - 1) / kAlignment) : 0;
@@ -76,6 +76,7 @@ struct alignas(kAlignment) Block {
 
   void* user() { return this + 1; }
   size_t bytes() const { return class_bytes(size_class); }
+  char* end() { return static_cast<char*>(user()) + bytes(); }
   static Block* of_user(void* p) { return static_cast<Block*>(p) - 1; }
   static Block* of_age(Link* link) {
     return reinterpret_cast<Block*>(reinterpret_cast<char*>(link) - offsetof(Block, by_age));
@@ -92,13 +93,14 @@ size_t page_size() {
 
 // Loads wait for earlier stores whose addresses have the same last 12 bits. Were an image and its
 // result to begin at the same place of a page, the stores of one row would hold up the loads of the
-// rows that follow (depthwise convolutions: by a third), so neighbours begin half a page apart, the
-// next ones in between.
+// rows that follow (depthwise convolutions: by a third), so blocks asked from the system one after
+// the other begin half a page apart, the next ones in between. (Later they serve in any order, so
+// that one in eight pairs is at the same place again.)
 uint32_t next_shift() {
   static std::atomic<uint32_t> number{0};
   const uint32_t i = number.fetch_add(1, std::memory_order_relaxed);
   const uint32_t eighths = (i & 1) << 2 | (i & 2) | (i >> 2 & 1);
-  return eighths * static_cast<uint32_t>(kMostShift / 8);
+  return eighths * (kAlias / 8);
 }
 
 // A first write to fresh memory costs more than most kernels, and five times less on huge pages.
@@ -119,9 +121,13 @@ Block* map(size_t bytes, uint32_t shift) {
   return Block::of_user(start + shift);
 }
 
+size_t mapped_bytes(const Block* block) {
+  return round_up(block->shift + block->bytes(), page_size());
+}
+
 void unmap(Block* block) {
   char* const start = static_cast<char*>(block->user()) - block->shift;
-  munmap(start - page_size(), page_size() + round_up(block->shift + block->bytes(), page_size()));
+  munmap(start - page_size(), page_size() + mapped_bytes(block));
 }
 
 Block* shifted(void* p, uint32_t shift) {
@@ -131,22 +137,24 @@ Block* shifted(void* p, uint32_t shift) {
 Block* system_alloc(int size_class) {
   const size_t bytes = class_bytes(size_class);
   const uint32_t shift = bytes >= kShifted ? next_shift() : 0;
-  const size_t room = bytes >= kShifted ? kMostShift : 0;
-  Block* block = bytes >= kHugePage
-                     ? map(bytes, shift)
-                     : shifted(std::aligned_alloc(kAlignment, sizeof(Block) + bytes + room), shift);
+  const size_t whole = shift + sizeof(Block) + bytes;
+  Block* block = bytes >= kHugePage ? map(bytes, shift)
+                                    : shifted(std::aligned_alloc(kAlignment, whole), shift);
   if (!block) return nullptr;
   block->size_class = size_class;
   block->shift = shift;
+  if (bytes >= kHugePage)  // what is behind is nobody's
+    ASAN_POISON_MEMORY_REGION(block->end(), mapped_bytes(block) - shift - bytes);
   return block;
 }
 
 void system_free(Block* block) {
+  if (block->bytes() >= kHugePage) {
+    ASAN_UNPOISON_MEMORY_REGION(block->user(), mapped_bytes(block) - block->shift);
+    return unmap(block);
+  }
   ASAN_UNPOISON_MEMORY_REGION(block->user(), block->bytes());
-  if (block->bytes() >= kHugePage)
-    unmap(block);
-  else
-    std::free(reinterpret_cast<char*>(block) - block->shift);
+  std::free(reinterpret_cast<char*>(block) - block->shift);
 }
 
 size_t default_limit() {

@@ -43,24 +43,24 @@ void boundaries_between_classes() {
 }
 
 // Or the stores of one would hold up the loads of the other.
-void large_neighbours_begin_at_different_places_of_a_page() {
+void large_neighbours_begin_at_different_places_of_a_page(size_t bytes) {
   empty_cache();
-  constexpr size_t kBytes = size_t{2} << 20;
   std::vector<unsigned char*> blocks;
-  std::set<uintptr_t> places;
   for (int i = 0; i < 8; ++i) {
-    blocks.push_back(static_cast<unsigned char*>(pool_alloc(kBytes)));
+    blocks.push_back(static_cast<unsigned char*>(pool_alloc(bytes)));
     CHECK(aligned(blocks.back()));
-    places.insert(reinterpret_cast<uintptr_t>(blocks.back()) % 4096);
-    std::memset(blocks.back(), i, kBytes);
+    std::memset(blocks.back(), i, bytes);
   }
-  CHECK_EQ(places.size(), size_t{8});
   for (int i = 0; i < 8; ++i) {
     CHECK_EQ(blocks[i][0], i);
-    CHECK_EQ(blocks[i][kBytes - 1], i);
+    CHECK_EQ(blocks[i][bytes - 1], i);
     pool_free(blocks[i]);
   }
   empty_cache();
+  if (bytes < size_t{2} << 20) return;  // the system's own places are not the same for all
+  std::set<uintptr_t> places;
+  for (auto* block : blocks) places.insert(reinterpret_cast<uintptr_t>(block) % 4096);
+  CHECK_EQ(places.size(), size_t{8});
 }
 
 void statistics_are_exact() {
@@ -198,7 +198,8 @@ void workspaces_share_their_memory() {
 void test_memory() {
   every_size_is_aligned_and_little_is_wasted();
   boundaries_between_classes();
-  large_neighbours_begin_at_different_places_of_a_page();
+  for (size_t bytes : {size_t{256} << 10, size_t{2} << 20, (size_t{5} << 20) + 100})
+    large_neighbours_begin_at_different_places_of_a_page(bytes);
   statistics_are_exact();
   workspaces_share_their_memory();
   the_cache_keeps_to_its_limit();

@@ -42,6 +42,8 @@ CHAINS = {
     ),
     "no row twice, all convolved": ([conv(3, 48, 3, 2), nn.ReLU(), conv(48, 48), nn.SiLU(), conv(48, 9)], (1, 3, 95, 99)),
     "no row twice, three rows": ([conv(300, 300, 3, 1, 300), conv(300, 20)], (1, 300, 3, 121)),
+    "rows that nobody needs": ([conv(60, 60, 3, 1, 60), nn.ReLU(), nn.Conv2d(60, 12, 2, stride=2)], (1, 60, 41, 52)),
+    "large weights": ([conv(512, 512, 3, 1, 512), conv(512, 512)], (1, 512, 14, 14)),
     "channels": (inverted_residual(1, 3, 40, 240), (1, 40, 14, 14)),
     "channels, prepared weights": (inverted_residual(2, 5, 100, 500), (2, 100, 9, 7)),
     "channels, a last task of few": (inverted_residual(1, 3, 100, 484), (3, 100, 7, 7)),

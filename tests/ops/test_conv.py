@@ -97,12 +97,24 @@ PATHS = [
     path("pointwise-weight-strips-runs", (1, 220, 36, 33), (202, 110, 1, 1), stride=2, groups=2),
     path("pointwise-weight-strips-of-dy", (5, 203, 12, 13), (75, 203, 1, 1)),
     path("pointwise-weight-strips-of-dy-groups", (1, 420, 17, 63), (150, 210, 1, 1), groups=2),
+    path(
+        "pointwise-weight-strips-of-dy-one-segment", (5, 1624, 12, 13), (600, 203, 1, 1), groups=8
+    ),
     path("pointwise-rows", (3, 9, 23, 25), (10, 9, 1, 1)),
     path("pointwise-rows-pieces-groups", (2, 26, 30, 41), (32, 13, 1, 1), groups=2),
     path("pointwise-rows-blocks", (1, 230, 23, 23), (40, 230, 1, 1)),
     path("long-sums", (40, 8, 12, 12), (8, 8, 3, 3), padding=1),
     path("depthwise-wide", (2, 20, 17, 50), (20, 1, 3, 3), padding=1, groups=20),
     path("depthwise3-stride2", (2, 9, 16, 71), (9, 1, 3, 3), padding=1, groups=9, stride=2),
+    path("depthwise3-many-vectors", (1, 8, 9, 150), (8, 1, 3, 3), padding=1, groups=8),
+    path(
+        "depthwise3-stride2-many-vectors",
+        (1, 8, 11, 200),
+        (8, 1, 3, 3),
+        padding=1,
+        groups=8,
+        stride=2,
+    ),
     path("depthwise3-padded", (3, 8, 3, 40), (8, 1, 3, 3), padding=4, groups=8),
     path("depthwise5-stride2", (2, 33, 17, 19), (33, 1, 5, 5), padding=2, groups=33, stride=2),
     path("depthwise5-wide", (2, 9, 13, 40), (9, 1, 5, 5), padding=2, groups=9),
@@ -188,7 +200,15 @@ def test_channels_last(case, level):
 
 
 # Rows in fours and the rest, whole vectors and the rest, blocks of channels, images in one go.
-SUMS = [(3, 7, 1, 1), (40, 5, 3, 5), (2, 38, 7, 7), (3, 37, 96, 80), (1, 3, 400, 401), (0, 4, 2, 2)]
+SUMS = [
+    (3, 7, 1, 1),
+    (40, 5, 3, 5),
+    (2, 38, 7, 7),
+    (3, 37, 96, 80),
+    (1, 3, 400, 401),
+    (0, 4, 2, 2),
+    (2, 3, 0, 4),
+]
 
 
 @pytest.mark.parametrize("level", _core.isa_levels())
@@ -209,6 +229,15 @@ def test_bias_gradient(shape, dtype, level):
         for count in (1, 2, 3):
             with num_threads(count):
                 assert np.array_equal(_core.conv_backward_bias(dy, 2), got)
+
+
+@pytest.mark.parametrize("level", _core.isa_levels())
+def test_bias_gradient_of_equal_numbers(level):
+    """All sums round to the same side: long ones would show it."""
+    dy = np.full((1, 3, 400, 401), 0.1, np.float32)
+    want = dy.sum((0, 2, 3), dtype=np.float64)
+    with isa(level):
+        np.testing.assert_allclose(_core.conv_backward_bias(dy, 2), want, rtol=1e-5)
 
 
 ACTIVATED = (

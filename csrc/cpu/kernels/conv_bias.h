@@ -8,8 +8,9 @@ namespace fastnn::FASTNN_ISA_NS {
 
 constexpr int kSumRows = 4;          // at once
 constexpr int64_t kSumAhead = 1024;  // bytes
+constexpr int64_t kSumRun = 2048;    // values that are summed in one precision
 
-// All lanes, in double: a few pixels lose nothing.
+// All lanes, in double, so that the sum of a few pixels is rounded once.
 FASTNN_INLINE vd in_double(vf v) {
   typedef float Half __attribute__((vector_size(sizeof(vf) / 2)));
   Half half[2];
@@ -18,9 +19,9 @@ FASTNN_INLINE vd in_double(vf v) {
 }
 FASTNN_INLINE vd in_double(vd v) { return v; }
 
-// out[i] = the sum of row x[i], for R rows.
+// out[i] += the sum of n values from x[i] on, for R rows.
 template <class T, int R, class Src>
-static void sum_rows_of(const Src* const* x, int64_t n, double* const* out) {
+FASTNN_INLINE void add_run(const Src* const* x, int64_t n, double* out) {
   constexpr int L = kLanes<T>;
   Vec<T> acc[R][2] = {};
   int64_t i = 0;
@@ -37,8 +38,20 @@ static void sum_rows_of(const Src* const* x, int64_t n, double* const* out) {
   for (int r = 0; r < R; ++r) {
     if (i < whole) acc[r][0] += load_wide(x[r] + i);
     if (whole < n) acc[r][1] += load_wide_n(x[r] + whole, static_cast<int>(n - whole));
-    *out[r] = sum_lanes(in_double(acc[r][0]) + in_double(acc[r][1]));
+    out[r] += sum_lanes(in_double(acc[r][0]) + in_double(acc[r][1]));
   }
+}
+
+// out[i] = the sum of row x[i], for R rows.
+template <class T, int R, class Src>
+static void sum_rows_of(const Src* const* x, int64_t n, double* const* out) {
+  double total[R] = {};
+  for (int64_t i = 0; i < n; i += kSumRun) {
+    const Src* run[R];
+    for (int r = 0; r < R; ++r) run[r] = x[r] + i;
+    add_run<T, R>(run, n - i < kSumRun ? n - i : kSumRun, total);
+  }
+  for (int r = 0; r < R; ++r) *out[r] = total[r];
 }
 
 // One stream of values waits for memory: rows are taken from the quarters of what is to be summed,

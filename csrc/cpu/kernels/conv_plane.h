@@ -192,12 +192,11 @@ FASTNN_INLINE void image_columns(const ConvImagePlane& t, int64_t row, int64_t s
   for (; row < stop; ++row) image_rows<T, K, S, 1, C, false>(t, row, end, at, w);
 }
 
-// Rows that one vector of columns at an edge is done for before the next, as its masks take long to
-// make where they are vectors; wide planes are read in order.
+// Rows that one vector of columns is done for before the next; planes of more than so many vectors
+// are read in order.
 template <class T>
-FASTNN_INLINE int64_t rows_together(int64_t pixels) {
-  constexpr int64_t kNarrow = sizeof(Vec<T>) == 64 ? 2 : 8;  // vectors
-  return pixels <= kNarrow * kLanes<T> ? 16 : 4;
+FASTNN_INLINE int64_t rows_together(int64_t pixels, int64_t vectors) {
+  return pixels <= vectors * kLanes<T> ? 16 : 4;
 }
 
 template <class T, int K, int S, Columns C = Columns::inside>
@@ -206,7 +205,9 @@ static void image_plane(const ConvImagePlane& t) {
   Vec<T> w[K][K];
   FASTNN_UNROLL for (int y = 0; y < K; ++y) FASTNN_UNROLL for (int x = 0; x < K; ++x) w[y][x] =
       splat(weight[y * t.weight_y + x * t.weight_x]);
-  const int64_t rows = rows_together<T>(t.pixels);
+  // The masks of columns at an edge take long to make where they are vectors.
+  constexpr int64_t kNarrow = sizeof(Vec<T>) == 64 ? 2 : 8;
+  const int64_t rows = rows_together<T>(t.pixels, kNarrow);
   for (int64_t row = t.row0; row < t.row1; row += rows) {
     const int64_t stop = t.row1 - row < rows ? t.row1 : row + rows;
     for (int64_t x = 0, end; x < t.pixels; x = end) {

@@ -63,7 +63,7 @@ static void spread_plane(const ConvImagePlane& t) {
   FASTNN_UNROLL for (int y = 0; y < K; ++y) FASTNN_UNROLL for (int x = 0; x < K; ++x) w[y][x] =
       splat(weight[y * t.weight_y + x * t.weight_x]);
   const int64_t last = (t.row1 - 1 + t.low_y) >> 1;
-  const int64_t rows = rows_together<T>(t.pixels / 2);
+  const int64_t rows = rows_together<T>(t.pixels / 2, 2);
   for (int64_t below = (t.row0 + t.low_y) >> 1; below <= last; below += rows) {
     const int64_t stop = last - below < rows ? last + 1 : below + rows;
     for (int64_t column = t.low_x >> 1; 2 * column - t.low_x < t.pixels; column += kLanes<T>) {
