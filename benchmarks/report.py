@@ -56,6 +56,7 @@ def page(whole: dict[str, Any], files: Sequence[str], others: Sequence[dict[str,
     versions = ", ".join(f"{k} {v}" for k, v in whole["versions"].items())
     lowered = whole.get("lowered")  # the level that FASTNN_ISA asked for
     command = f"FASTNN_ISA={lowered} fastnn bench" if lowered else "fastnn bench"
+    has_charts = Path(files[1]).name == "benchmarks.md"  # they show one run
     lines = [
         f"# Measured{f' with {lowered}' if lowered else ''}", "",
         f"Written by `python -m benchmarks.report {' '.join(files)}` from a run of `{command}` on {whole['date']}.", "",
@@ -65,7 +66,7 @@ def page(whole: dict[str, Any], files: Sequence[str], others: Sequence[dict[str,
         "machine's peak (multiply-adds, half of them fed by a load, in runs as long as the case's call, sampled beside it) "
         "or its bandwidth, probed at the start, allows at best. \"Mean at the limit\": the mean ratio if ours took the "
         "limit's time in every case.", "",
-        *([] if lowered else ["![ratios](charts/ratios.png)", "", "![roofline](charts/roofline.png)", ""]),
+        *(["![ratios](charts/ratios.png)", "", "![roofline](charts/roofline.png)", ""] if has_charts else []),
         "## By kind of work", "",
         "| kind | threads | cases | PyTorch's time / ours: mean | goal | mean at the limit | worst | best "
         "| median share of the limit | below goal |",

@@ -32,7 +32,8 @@ constexpr size_t kLargest = size_t{1} << 47;  // beyond any address space in use
 constexpr int kClasses = kSteps * (47 - 9 + 2);
 constexpr int64_t kLargestScratch = int64_t{64} << 20;  // kept for workspaces of any size
 constexpr size_t kHugePage = size_t{2} << 20;  // blocks of at least this size are mapped on them
-// From this size on, blocks begin at various places of a page.
+// From this size on, blocks begin at various places of a page; what they leave free before them is
+// not counted.
 constexpr size_t kShifted = size_t{128} << 10;
 constexpr uint32_t kAlias = 4096;  // addresses so far apart look alike to stores that wait
 

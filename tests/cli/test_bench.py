@@ -94,6 +94,7 @@ def test_the_page_says_what_was_run_and_beside_whom():
     page = report.page(run_of("numpy", 3.0, lowered="avx2"), ["r.json", "p.md"])
     assert page.startswith("# Measured with avx2\n") and "`FASTNN_ISA=avx2 fastnn bench`" in page
     assert "reason found" in page and "roofline" not in page
+    assert "roofline" in report.page(run_of("numpy", 3.0), ["r.json", "docs/benchmarks.md"])
 
 
 def test_peers_are_kept_to_our_level(monkeypatch):

@@ -10,9 +10,8 @@ namespace fastnn {
 constexpr size_t kAlignment = 64;
 
 // Blocks come in 8 sizes for each power of two, so up to 1/8 more than asked is set aside, and
-// counted; large ones take up to a page besides. Freed blocks are kept up to a limit (at first 1
-// GiB or an eighth of the machine's memory, whichever is less); the ones that were not used for
-// longest go first.
+// counted. Freed blocks are kept up to a limit (at first 1 GiB or an eighth of the machine's
+// memory, whichever is less); the ones that were not used for longest go first.
 void* pool_alloc(size_t bytes);  // 64-byte aligned, uninitialised; throws Error(memory). bytes = 0
                                  // gives a valid pointer
 void pool_free(void* p) noexcept;
