@@ -31,14 +31,6 @@ ConvSource result_source(const Correlation& c) {
   return s;
 }
 
-// Every output pixel reads one pixel of the image, the one in its place.
-bool is_pointwise(const Correlation& c) {
-  const auto alike = [](const ConvAxis& a) {
-    return a.taps == 1 && a.origin == 0 && (a.step == 1 || a.out == 1) && a.out == a.size;
-  };
-  return alike(c.axis[0]) && alike(c.axis[1]) && alike(c.axis[2]);
-}
-
 // One group's product: rows are output channels, columns are pixels (of one image, or numbered
 // through the batch), k is channels and taps.
 struct Product {

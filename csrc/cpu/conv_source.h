@@ -69,4 +69,12 @@ inline bool reads_pixels(const Correlation& c) {
   return true;
 }
 
+// Every output pixel reads one pixel of the image, the one in its place, and none is left out.
+inline bool is_pointwise(const Correlation& c) {
+  for (const ConvAxis& a : c.axis)
+    if (a.taps != 1 || a.origin != 0 || (a.step != 1 && a.out != 1) || a.out != a.size)
+      return false;
+  return true;
+}
+
 }  // namespace fastnn

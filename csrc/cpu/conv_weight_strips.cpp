@@ -32,9 +32,7 @@ constexpr int64_t kTurningOver = 4;
 Correlation fewer_turned(const Correlation& c) {
   const int64_t saved = (c.in - c.out) * c.batch * c.pixels();
   if (saved <= kTurningOver * c.in * c.out) return c;
-  if (pixel_stride(c, c.image) != 1 || c.result.c == 1) return c;
-  for (const ConvAxis& a : c.axis)
-    if (a.taps != 1 || a.origin != 0 || (a.step != 1 && a.out != 1) || a.out != a.size) return c;
+  if (!is_pointwise(c) || pixel_stride(c, c.image) != 1 || c.result.c == 1) return c;
   Correlation turned = c;
   std::swap(turned.in, turned.out);
   std::swap(turned.image, turned.result);

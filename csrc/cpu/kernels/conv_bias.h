@@ -19,16 +19,16 @@ FASTNN_INLINE vd in_double(vf v) {
 }
 FASTNN_INLINE vd in_double(vd v) { return v; }
 
-// out[i] += the sum of n values from x[i] on, for R rows.
+// out[r] += the sum of n values of row r, for R rows that are `row` values apart.
 template <class T, int R, class Src>
-FASTNN_INLINE void add_run(const Src* const* x, int64_t n, double* out) {
+FASTNN_INLINE void add_run(const Src* x, int64_t row, int64_t n, double* out) {
   constexpr int L = kLanes<T>;
   Vec<T> acc[R][2] = {};
   int64_t i = 0;
   for (; i + 2 * L <= n; i += 2 * L)
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
-      const Src* at = x[r] + i;
+      const Src* at = x + r * row + i;
       for (int64_t line = 0; line < 2 * L; line += 64 / static_cast<int64_t>(sizeof(Src)))
         __builtin_prefetch(reinterpret_cast<const char*>(at + line) + kSumAhead);
       acc[r][0] += load_wide(at);
@@ -36,22 +36,20 @@ FASTNN_INLINE void add_run(const Src* const* x, int64_t n, double* out) {
     }
   const int64_t whole = i + L <= n ? i + L : i;
   for (int r = 0; r < R; ++r) {
-    if (i < whole) acc[r][0] += load_wide(x[r] + i);
-    if (whole < n) acc[r][1] += load_wide_n(x[r] + whole, static_cast<int>(n - whole));
+    const Src* at = x + r * row;
+    if (i < whole) acc[r][0] += load_wide(at + i);
+    if (whole < n) acc[r][1] += load_wide_n(at + whole, static_cast<int>(n - whole));
     out[r] += sum_lanes(in_double(acc[r][0]) + in_double(acc[r][1]));
   }
 }
 
-// out[i] = the sum of row x[i], for R rows.
+// out[r * apart] = the sum of row r * apart, for R rows.
 template <class T, int R, class Src>
-static void sum_rows_of(const Src* const* x, int64_t n, double* const* out) {
+static void sum_rows_apart(const Src* x, int64_t row, int64_t apart, int64_t n, double* out) {
   double total[R] = {};
-  for (int64_t i = 0; i < n; i += kSumRun) {
-    const Src* run[R];
-    for (int r = 0; r < R; ++r) run[r] = x[r] + i;
-    add_run<T, R>(run, n - i < kSumRun ? n - i : kSumRun, total);
-  }
-  for (int r = 0; r < R; ++r) *out[r] = total[r];
+  for (int64_t i = 0; i < n; i += kSumRun)
+    add_run<T, R>(x + i, apart * row, n - i < kSumRun ? n - i : kSumRun, total);
+  for (int r = 0; r < R; ++r) out[r * apart] = total[r];
 }
 
 // One stream of values waits for memory: rows are taken from the quarters of what is to be summed,
@@ -59,20 +57,10 @@ static void sum_rows_of(const Src* const* x, int64_t n, double* const* out) {
 template <class T, class Src>
 static void sum_rows_from(const Src* x, int64_t row, int64_t rows, int64_t n, double* out) {
   const int64_t apart = rows / kSumRows;
-  for (int64_t i = 0; i < apart; ++i) {
-    const Src* from[kSumRows];
-    double* to[kSumRows];
-    for (int r = 0; r < kSumRows; ++r) {
-      from[r] = x + (i + r * apart) * row;
-      to[r] = out + i + r * apart;
-    }
-    sum_rows_of<T, kSumRows>(from, n, to);
-  }
-  for (int64_t i = apart * kSumRows; i < rows; ++i) {
-    const Src* from = x + i * row;
-    double* to = out + i;
-    sum_rows_of<T, 1>(&from, n, &to);
-  }
+  for (int64_t i = 0; i < apart; ++i)
+    sum_rows_apart<T, kSumRows>(x + i * row, row, apart, n, out + i);
+  for (int64_t i = apart * kSumRows; i < rows; ++i)
+    sum_rows_apart<T, 1>(x + i * row, row, 1, n, out + i);
 }
 
 template <class T>

@@ -72,8 +72,8 @@ def fuse_for_inference(model: Module) -> Any:
     middle of a Sequential.
 
     Convolutions of a Sequential keep a second copy of their weights, laid out for their kernels at the
-    first call and again once the weights were changed; where it pays, bands of rows go
-    through several at a time.
+    first call and again once the weights were changed; where it pays, bands of rows go through
+    several at a time.
     """
     fused = copy.deepcopy(model).eval().requires_grad_(False)
     for module in list(fused.modules()):
