@@ -200,6 +200,22 @@ def test_all_infinite_windows_point_into_the_image(padding):
     assert np.array_equal(positions, want)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("width", [2, 4, 6, 8, 16, 32])
+def test_narrow_planes_share_vectors(width, dtype):
+    rng = np.random.default_rng(width)
+    x = rng.integers(-3, 3, (3, 7, 6, width)).astype(dtype)
+    x[rng.random(x.shape) < 0.2] = -np.inf
+    want, positions = reference_max(x, kernel_size=2)
+    y, found = max_forward(x, kernel_size=2)
+    assert np.array_equal(y, want)
+    assert np.array_equal(found, positions)
+    dy = rng.standard_normal(y.shape).astype(dtype)
+    assert np.array_equal(
+        max_backward(dy, x, kernel_size=2), scatter_backward(dy, x, kernel_size=2)
+    )
+
+
 def test_memory_format_is_kept():
     x = np.ascontiguousarray(np.ones((2, 6, 7, 5), np.float32)).transpose(0, 3, 1, 2)
     y, places = _core.max_pool(x, 2, 2, None, 0, 1, False, "window")

@@ -278,6 +278,19 @@ template <class T>
 FASTNN_INLINE Vec<T> odd_lanes(Vec<T> a, Vec<T> b) {
   return pick_lanes<T, 1, 2, false>(a, b, AllLanes<T>{});
 }
+// The same of runs of kRun elements.
+template <class T, int kRun, int kFirst, int... I>
+FASTNN_INLINE Vec<T> pick_runs(Vec<T> a, Vec<T> b, LaneList<I...>) {
+  return __builtin_shufflevector(a, b, (kFirst * kRun + I / kRun * 2 * kRun + I % kRun)...);
+}
+template <class T, int kRun>
+FASTNN_INLINE Vec<T> even_runs(Vec<T> a, Vec<T> b) {
+  return pick_runs<T, kRun, 0>(a, b, AllLanes<T>{});
+}
+template <class T, int kRun>
+FASTNN_INLINE Vec<T> odd_runs(Vec<T> a, Vec<T> b) {
+  return pick_runs<T, kRun, 1>(a, b, AllLanes<T>{});
+}
 // a0 b0 a1 b1 ...: the first and the second half.
 template <class T>
 FASTNN_INLINE Vec<T> zip_low(Vec<T> a, Vec<T> b) {

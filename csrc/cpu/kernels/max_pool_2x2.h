@@ -28,11 +28,45 @@ FASTNN_INLINE void forward_2x2_block(const T* top, const T* bottom, const LanePa
   if constexpr (kIndex) store_bytes<T>(index, run.place, n);
 }
 
+// Rows that follow each other without gaps, kOut outputs to each: a vector takes as many rows as it
+// has room for. Returns the first row that is left over.
+template <class T, bool kIndex, int kOut>
+int64_t short_rows_2x2(const MaxRows<T>& a) {
+  constexpr int64_t n = kLanes<T>, rows = n / kOut;
+  const T* x = a.x + a.first * 4 * kOut;
+  int64_t r = a.first;
+  for (; r + rows <= a.last; r += rows, x += 4 * n) {
+    const Vec<T> v[] = {load(x), load(x + n), load(x + 2 * n), load(x + 3 * n)};
+    const Vec<T> even[] = {even_lanes<T>(v[0], v[1]), even_lanes<T>(v[2], v[3])};
+    const Vec<T> odd[] = {odd_lanes<T>(v[0], v[1]), odd_lanes<T>(v[2], v[3])};
+    const auto run = best_of<T, kIndex>(
+        {{even_runs<T, kOut>(even[0], even[1]), even_runs<T, kOut>(odd[0], odd[1]),
+          odd_runs<T, kOut>(even[0], even[1]), odd_runs<T, kOut>(odd[0], odd[1])}});
+    store(a.y + r * kOut, run.value);
+    if constexpr (kIndex) store_bytes<T>(a.index + r * kOut, run.place, n);
+  }
+  return r;
+}
+template <class T, bool kIndex>
+int64_t short_rows_2x2(const MaxRows<T>& a) {
+  const int64_t out = a.w.out;
+  const bool follow = a.x_h == 2 * out && a.y_h == out && (!kIndex || a.index_h == out);
+  if (!follow || a.last > a.h.out) return a.first;
+  if (out == 1) return short_rows_2x2<T, kIndex, 1>(a);
+  if (out == 2) return short_rows_2x2<T, kIndex, 2>(a);
+  if constexpr (kLanes<T> > 4)
+    if (out == 4) return short_rows_2x2<T, kIndex, 4>(a);
+  if constexpr (kLanes<T> > 8)
+    if (out == 8) return short_rows_2x2<T, kIndex, 8>(a);
+  return a.first;
+}
+
 template <class T, bool kIndex>
 void rows_2x2(const MaxRows<T>& a) {
   const LanePair<T> inside = first_lanes<T>(2 * (a.w.out % kLanes<T>));
-  int64_t od = a.first / a.h.out, oh = a.first % a.h.out;
-  for (int64_t r = a.first; r < a.last; ++r) {
+  const int64_t first = short_rows_2x2<T, kIndex>(a);
+  int64_t od = first / a.h.out, oh = first % a.h.out;
+  for (int64_t r = first; r < a.last; ++r) {
     const T* top = a.x + od * a.x_d + 2 * oh * a.x_h;
     const T* bottom = top + a.x_h;
     T* y = a.y + od * a.y_d + oh * a.y_h;
