@@ -14,7 +14,7 @@ namespace fastnn {
 class PreparedWeights {
  public:
   // What conv_forward may use for these views, or null. `array` is the weight's, of which the
-  // caller holds one reference.
+  // caller holds one reference. No `weight`: an array that nobody writes to.
   std::shared_ptr<const void> find(const ConvParams& p, const TensorView* views,
                                    const TensorObject* weight, const py::object& array);
   int64_t bytes() const;
@@ -32,7 +32,7 @@ class PreparedWeights {
 };
 
 // Convolution of (N, C, spatial...) or (C, spatial...), padded alike on both sides. With
-// `prepared`, w is the array of the tensor `weight`.
+// `prepared`, w is the array of the tensor `weight`, or one that nobody writes to.
 NewArray conv_new(const ConvParams& p, const TensorView& x, const Arg& w, const TensorView& bias,
                   PreparedWeights* prepared = nullptr, const TensorObject* weight = nullptr);
 

@@ -10,12 +10,12 @@ std::shared_ptr<const void> PreparedWeights::find(const ConvParams& p, const Ten
   if (wanted.layout == ConvLayout::plain) return nullptr;
   Py_ssize_t references = 2;  // the tensor's and the caller's
   for (const Slot& slot : slots_) references += slot.array.is(array);
-  if (!owns_memory(array, references)) {
+  if (weight && !owns_memory(array, references)) {
     for (Slot& slot : slots_) slot = Slot{};
     return nullptr;
   }
-  const auto* counter = reinterpret_cast<const VersionCounter*>(weight->version);
-  const Py_ssize_t version = counter ? counter->value : 0, exports = counter ? counter->exports : 0;
+  const Py_ssize_t version = weight ? version_of(weight) : 0,
+                   exports = weight ? exports_of(weight) : 0;
   Slot& slot = slots_[static_cast<int>(wanted.layout)];
   if (slot.array.is(array) && slot.version == version && slot.exports == exports &&
       slot.groups == p.groups && slot.bytes == wanted.bytes && slot.isa == active_isa())

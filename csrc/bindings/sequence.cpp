@@ -9,6 +9,7 @@
 #include "bindings/activation.h"
 #include "bindings/classes.h"
 #include "bindings/fast_function.h"
+#include "bindings/folded_norm.h"
 
 namespace fastnn {
 
@@ -80,18 +81,22 @@ bool is_watched(const Layer& layer) {
   return layer.get(FASTNN_NAME("forward")) != nullptr;  // its own, in place of the class's
 }
 
+const Kind* kind_of(PyObject* module) {
+  for (const Kind& kind : kinds)
+    if (kind.type == Py_TYPE(module)) return &kind;
+  return nullptr;
+}
+
 // The kind of a module that does just what its class says, and its fields; or null.
 const Kind* plain_kind(PyObject* module, Layer& layer) {
-  for (const Kind& kind : kinds) {
-    if (kind.type != Py_TYPE(module)) continue;
-    layer.fields = py::reinterpret_steal<py::object>(PyObject_GenericGetDict(module, nullptr));
-    layer.dims = kind.dims;
-    if (!layer.fields) throw py::error_already_set();
-    PyObject* type = reinterpret_cast<PyObject*>(kind.type);
-    return !is_watched(layer) && unchanged(type, FASTNN_NAME("forward"), kind.forward) ? &kind
-                                                                                       : nullptr;
-  }
-  return nullptr;
+  const Kind* kind = kind_of(module);
+  if (!kind) return nullptr;
+  layer.fields = py::reinterpret_steal<py::object>(PyObject_GenericGetDict(module, nullptr));
+  layer.dims = kind->dims;
+  if (!layer.fields) throw py::error_already_set();
+  PyObject* type = reinterpret_cast<PyObject*>(kind->type);
+  return !is_watched(layer) && unchanged(type, FASTNN_NAME("forward"), kind->forward) ? kind
+                                                                                      : nullptr;
 }
 
 // The layer in an Activated, as far as it can be run together with its activation.
@@ -131,28 +136,6 @@ bool run_sequence(const Layer& layer, Value& v, Activation) {
   return true;
 }
 
-// Adds module i if it is a convolution, or an activation of the last one. False: it is neither, and
-// does something.
-bool add_step(PyObject* module, std::vector<ConvStep>& steps) {
-  Layer layer, inner;
-  const Kind* kind = plain_kind(module, layer);
-  if (!kind) return false;
-  if (kind->run == run_nothing) return true;
-  if (kind->activation != Activation::none) {
-    if (steps.empty() || steps.back().p.activation != Activation::none) return false;
-    steps.back().p.activation = kind->activation;
-    return true;
-  }
-  Activation activation = Activation::none;
-  const bool wrapped = kind->run == run_activated;
-  if (wrapped) kind = activated_kind(layer, inner, &activation);
-  ConvStep step;
-  if (!kind || kind->run != run_conv || !step.read(wrapped ? inner : layer, activation))
-    return false;
-  steps.push_back(std::move(step));
-  return true;
-}
-
 constexpr int64_t kLeastChained = 4 << 10;  // values of an image
 
 class Sequence {
@@ -189,6 +172,7 @@ class Sequence {
       if (!v_.load()) return 0;
       if (kind->run == run_conv || kind->run == run_activated)
         if (const Py_ssize_t count = run_chain(i)) return count;
+      if (kind->run == run_conv) return run_one_conv(layer, i);
       const Activation behind = kind->activates ? activation_of(i + 1) : Activation::none;
       if (behind == Activation::none) return kind->run(layer, v_, kind->activation) ? 1 : 0;
       return kind->run(layer, v_, behind) ? 2 : 0;
@@ -215,14 +199,62 @@ class Sequence {
     return 2;
   }
 
+  // Reads convolution i, and folds a batch norm behind it into it. How many modules that are; 0:
+  // none.
+  Py_ssize_t read_conv(const Layer& layer, Py_ssize_t i, ConvStep& step) const {
+    if (!step.read(layer, Activation::none)) return 0;
+    const Kind* behind = i + 1 < size_ ? kind_of(module(i + 1)) : nullptr;
+    if (!behind || behind->run != run_batch_norm || behind->dims != layer.dims ||
+        v_.view.ndim != layer.dims + 2)
+      return 1;
+    Layer norm;
+    return plain_kind(module(i + 1), norm) && step.fold(norm) ? 2 : 1;
+  }
+
+  Py_ssize_t run_one_conv(const Layer& layer, Py_ssize_t i) {
+    ConvStep step;
+    const Py_ssize_t count = read_conv(layer, i, step);
+    if (count == 0) return 0;
+    step.p.activation = activation_of(i + count);
+    if (!run_conv_step(step, v_)) return 0;
+    return step.p.activation == Activation::none ? count : count + 1;
+  }
+
+  // Adds module i if it is a convolution, or an activation of the last one, and returns how many
+  // modules that are. 0: it is neither, and does something.
+  Py_ssize_t add_step(Py_ssize_t i, std::vector<ConvStep>& steps) const {
+    Layer layer, inner;
+    const Kind* kind = plain_kind(module(i), layer);
+    if (!kind) return 0;
+    if (kind->run == run_nothing) return 1;
+    if (kind->activation != Activation::none) {
+      if (steps.empty() || steps.back().p.activation != Activation::none) return 0;
+      steps.back().p.activation = kind->activation;
+      return 1;
+    }
+    ConvStep step;
+    Py_ssize_t count = 0;
+    if (kind->run == run_conv) {
+      count = read_conv(layer, i, step);
+    } else if (kind->run == run_activated) {
+      Activation activation = Activation::none;
+      kind = activated_kind(layer, inner, &activation);
+      count = kind && kind->run == run_conv && step.read(inner, activation);
+    }
+    if (count) steps.push_back(std::move(step));
+    return count;
+  }
+
   // Convolutions from the first on that run together: all, or the first two.
   Py_ssize_t run_chain(Py_ssize_t first) {
     if (first < searched_ || v_.view.ndim != 4 || v_.view.numel() < kLeastChained) return 0;
     std::vector<ConvStep> steps;
     Py_ssize_t end = first, third = 0;  // `third`: the first module behind two steps
-    while (end < size_ && add_step(module(end), steps)) {
-      if (steps.size() <= 2) third = end + 1;
-      ++end;
+    while (end < size_) {
+      const Py_ssize_t count = add_step(end, steps);
+      if (count == 0) break;
+      end += count;
+      if (steps.size() <= 2) third = end;
     }
     if (steps.size() > 1 && run_conv_chain(steps, v_)) return end - first;
     if (steps.size() > 1 && run_conv_pair(steps[0], steps[1], v_)) return third - first;
@@ -291,6 +323,13 @@ void bind_sequence(py::module_& m) {
                        "(modules, input)");
   m.def("register_layer", &register_layer, py::arg("type"), py::arg("name"), py::arg("dims") = 0);
   m.def("set_module_class", &set_module_class);
+  py::class_<FoldedNorm>(m, "FoldedNorm")
+      .def(py::init<>())
+      .def("clear", &FoldedNorm::clear)
+      .def_property_readonly("bytes", &FoldedNorm::bytes)
+      .def("__reduce__", [](py::object self) {  // a copy folds its own
+        return py::make_tuple(py::type::of(self), py::tuple());
+      });
 }
 
 }  // namespace fastnn

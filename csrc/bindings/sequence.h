@@ -53,7 +53,7 @@ bool read_tensor(PyObject* all, PyObject* name, Arg& out, py::object* tensor = n
 // Weight and bias of a layer.
 struct Weights {
   Arg weight, bias;
-  py::object tensor;  // the weight's
+  py::object tensor, bias_tensor;  // null: an array that nobody writes to, or no bias
 
   bool read(const Layer& layer);
 };
@@ -66,8 +66,12 @@ struct ConvStep {
   py::object keep_prepared;
 
   bool read(const Layer& layer, Activation activation);
+  // Takes over the work of the batch norm behind it. False: that has to run by itself.
+  bool fold(const Layer& norm);
   const TensorObject* weight() const { return as_tensor(w.tensor); }
 };
+// False: its layer's own forward() has to run.
+bool run_conv_step(const ConvStep& step, Value& v);
 
 // Each runs a layer, and an activation behind it where it takes one along. False: the layer's own
 // forward() has to, and v is as before.

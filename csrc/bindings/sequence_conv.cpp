@@ -39,7 +39,7 @@ bool read_tensor(PyObject* all, PyObject* name, Arg& out, py::object* tensor) {
 
 bool Weights::read(const Layer& layer) {
   PyObject* all = layer.get(FASTNN_NAME("_parameters"));
-  return all && PyDict_Check(all) && read_tensor(all, FASTNN_NAME("bias"), bias) &&
+  return all && PyDict_Check(all) && read_tensor(all, FASTNN_NAME("bias"), bias, &bias_tensor) &&
          read_tensor(all, FASTNN_NAME("weight"), weight, &tensor) && weight.view;
 }
 
@@ -64,12 +64,15 @@ bool ConvStep::read(const Layer& layer, Activation activation) {
   return true;
 }
 
-bool run_conv(const Layer& layer, Value& v, Activation activation) {
-  ConvStep s;
-  if (!s.read(layer, activation) || (v.view.ndim != s.p.dims + 1 && v.view.ndim != s.p.dims + 2))
-    return false;
+bool run_conv_step(const ConvStep& s, Value& v) {
+  if (v.view.ndim != s.p.dims + 1 && v.view.ndim != s.p.dims + 2) return false;
   v.set(conv_new(s.p, v.view, s.w.weight, s.w.bias, s.prepared, s.weight()));
   return true;
+}
+
+bool run_conv(const Layer& layer, Value& v, Activation activation) {
+  ConvStep step;
+  return step.read(layer, activation) && run_conv_step(step, v);
 }
 
 // ---- Chains ----

@@ -61,5 +61,8 @@ VersionCounter* version_counter(py::handle tensor);
 inline Py_ssize_t version_of(const TensorObject* t) {
   return t->version ? reinterpret_cast<VersionCounter*>(t->version)->value : 0;
 }
+inline Py_ssize_t exports_of(const TensorObject* t) {
+  return t->version ? reinterpret_cast<VersionCounter*>(t->version)->exports : 0;
+}
 
 }  // namespace fastnn

@@ -12,6 +12,10 @@ class VersionCounter:
 class PreparedWeights:
     bytes: int
 
+class FoldedNorm:
+    bytes: int
+    def clear(self) -> None: ...
+
 class NodeBase:
     backward: Any
     ctx: Any

@@ -1,6 +1,8 @@
 """Convolutions of a fused Sequential whose images do not stay in the cache run in bands of rows, and so do those that need
 no row twice; of the other inverted residuals the first two run some channels at a time."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -98,6 +100,18 @@ def test_as_one_by_one(name):
         np.testing.assert_array_equal(results[0], y)
 
 
+def as_written(name):
+    """In evaluation mode, with batch norms that have seen something."""
+    fastnn.manual_seed(1)
+    layers, shape = CHAINS[name]
+    model = nn.Sequential(*copy.deepcopy(layers)).eval().requires_grad_(False)
+    for m in model:
+        if isinstance(m, nn.BatchNorm2d):
+            m.running_mean.uniform_(-1, 1)
+            m.running_var.uniform_(0.3, 2)
+    return model, fastnn.randn(shape)
+
+
 def large_image(l2=2 << 20):
     """Images between the layers that no second-level cache holds."""
     size = 1 + int((16 * l2 / (72 * 4)) ** 0.5)
@@ -112,6 +126,21 @@ def check_never_whole(model, x, share):
     whole, peak_of_whole = peak_bytes(lambda: one_by_one(model, x))
     assert peak < share * peak_of_whole
     np.testing.assert_allclose(y.numpy(), whole.numpy(), 1e-4, 1e-5)
+
+
+@pytest.mark.parametrize("name", ["stride 2", "no row twice", "channels, prepared weights"])
+def test_batch_norms_between(name):
+    model, x = as_written(name)
+    with num_threads(1):  # each has a buffer
+        check_never_whole(model, x, 0.8)
+    for i, m in enumerate(model):
+        if isinstance(m, nn.BatchNorm2d):
+            before = model(x)
+            m.running_mean.add_(1)
+            model[i - 1].weight.mul_(1.5)
+            wanted = one_by_one(copy.deepcopy(model).double(), x.double()).numpy()
+            np.testing.assert_allclose(model(x).numpy(), wanted, 1e-4, 1e-4)
+            assert (model(x) != before).any()
 
 
 def test_images_between_the_layers_are_never_whole():

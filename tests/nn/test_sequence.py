@@ -69,10 +69,13 @@ def one_by_one(modules, x):
     return x
 
 
-def same(a, b):
+def same(a, b, tolerance=0.0):
+    """`tolerance`: of the largest value."""
     assert type(a) is type(b) and a.dtype == b.dtype and a.shape == b.shape
     assert a.stride() == b.stride() and a.requires_grad == b.requires_grad
-    np.testing.assert_array_equal(a.detach().double().numpy(), b.detach().double().numpy())
+    a, b = (t.detach().double().numpy() for t in (a, b))
+    near = tolerance * np.abs(b[np.isfinite(b)]).max(initial=1) if tolerance else 0
+    np.testing.assert_allclose(a, b, 0, near)
 
 
 @pytest.mark.parametrize("dtype", [fastnn.float32, fastnn.float64, fastnn.bfloat16])
@@ -90,7 +93,8 @@ def test_as_one_by_one(name, before, after, dtype):
     with fastnn.no_grad():
         for p in model.parameters():
             p.mul_(6)
-        same(model(x), one_by_one(model, x.clone()))
+        folded = name == "conv, batch_norm"  # the norm into the convolution, which rounds otherwise
+        same(model(x), one_by_one(model, x.clone()), 1e-5 if folded else 0)
     y = model(x.clone())
     assert y.requires_grad == bool(list(model.parameters()))
 
@@ -188,7 +192,7 @@ def test_batch_norm_of_what_is_no_number():
     model = nn.Sequential(nn.Conv2d(1, 2, 1), seen(nn.BatchNorm2d(2)), nn.ReLU()).eval()
     x = fastnn.tensor([[[[float("nan"), float("inf")], [-float("inf"), 0.0]]]])
     with fastnn.no_grad():
-        same(model(x), one_by_one(model, x))
+        same(model(x), one_by_one(model, x), 1e-5)
         x = fastnn.randn(1, 1, 3, 3)
         before = x.clone()
         model[1:](fastnn.randn(1, 2, 3, 3))
@@ -197,7 +201,7 @@ def test_batch_norm_of_what_is_no_number():
         model(x)
         same(x, before)
         model[1].running_mean.add_(1)
-        same(model(x), one_by_one(model, x))
+        same(model(x), one_by_one(model, x), 1e-5)
         model[1].train()
         same(model(x), one_by_one(copy.deepcopy(model), x))
 

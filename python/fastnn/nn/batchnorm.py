@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import dtypes
+from .._core import FoldedNorm
 from ..ops import creation
 from ..ops import norm as F
 from ..ops.norm import normalize_batch
@@ -98,6 +99,12 @@ class _BatchNorm(_Norm):
     ) -> None:
         tracked = track_running_stats
         super().__init__(num_features, eps, momentum, affine, tracked, device, dtype, bias)
+        self._folded = FoldedNorm()
+
+    def train(self, mode: bool = True) -> Any:
+        if mode:
+            self._folded.clear()  # it holds a copy of a convolution's weight
+        return super().train(mode)
 
     def forward(self, input: Any) -> Any:
         return self._normalized(input, "none")

@@ -44,6 +44,16 @@ extern const Op<BatchNormParams> batch_norm_forward;
 // which needs training).
 extern const Op<BatchNormParams> batch_norm_backward;
 
+struct BatchNormFoldParams {
+  double eps;
+};
+
+// The weight and bias with which a layer does what it and a batch norm with given statistics behind
+// it did. Views: 0 weight [C, K] contiguous, 1 bias [C] (or null) of the layer, 2 weight [C], 3
+// bias [C], 4 mean [C], 5 variance [C] of the norm, 6 the new weight [C, K] contiguous, 7 the new
+// bias [C].
+extern const Op<BatchNormFoldParams> batch_norm_fold;
+
 struct GroupNormParams {
   int64_t groups;
   double eps;
