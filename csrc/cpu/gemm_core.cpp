@@ -306,6 +306,10 @@ class Run : GemmParts {
     char* out = offset(t.at.c, i * p_.c.row + j * p_.c.col, out_size_);
     if (t.first && tile.beta != 0) gather_output(out, tile.m, tile.n, tile.c);
     tile.behind = behind.m > 0 ? &behind : nullptr;
+    if (f_.stores_behind) {
+      tile.ahead = t.last && can_wait(tile) ? out : nullptr;
+      tile.ahead_step = p_.c.row * out_size_;
+    }
     kernel(tile);
     if (!t.last) return;
     if (behind.m > 0) f_.finish(behind);

@@ -25,7 +25,8 @@ struct GemmTile {
   // of kAheadBytes with every kAheadStep values of k. A hint, not taken at every level. `packed`
   // takes one piece and goes on `ahead_step` bytes; `direct`, which may be given null, takes
   // `ahead_pieces`, going on along `ahead_left` pieces, then `ahead_step` bytes behind their end
-  // along the next `ahead_run`.
+  // along the next `ahead_run`. A family that stores behind gets where the first of this tile's
+  // rows will be stored, rows being `ahead_step` bytes apart, or null.
   static constexpr int kAheadStep = 8, kAheadBytes = 256;
   const void* ahead;
   int64_t ahead_step, ahead_pieces, ahead_left, ahead_run;

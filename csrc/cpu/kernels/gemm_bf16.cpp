@@ -30,23 +30,32 @@ struct Rows {
   int64_t row;
 };
 
-// The rows of the tile before are stored while the multiplier works at this one: some in every step
-// of k.
-class RowsBehind {
+// In every step of k, while the multiplier works: some rows of the tile before are stored, and for
+// some of this one's the caches are asked to hold their place in the output, as a store that waits
+// for a line further away than the second level keeps all behind it waiting.
+class Meanwhile {
  public:
-  RowsBehind(GemmFinish* behind, int64_t steps) : behind_(behind) {
-    if (!behind) return;
-    left_ = behind->m;
+  Meanwhile(const GemmTile& t, int64_t steps) : behind_(t.behind) {
+    place_ = static_cast<const char*>(t.ahead);
+    place_row_ = t.ahead_step;
+    places_ = place_ ? t.m : 0;
+    places_in_step_ = static_cast<int>((places_ + steps - 1) / steps);
+    if (!behind_) return;
+    left_ = behind_->m;
     in_step_ = static_cast<int>((left_ + steps - 1) / steps);
-    sum_ = static_cast<const float*>(behind->tile);
-    out_ = static_cast<bf16*>(behind->out);
-    row_ = behind->out_row;
+    sum_ = static_cast<const float*>(behind_->tile);
+    out_ = static_cast<bf16*>(behind_->out);
+    row_ = behind_->out_row;
   }
-  ~RowsBehind() {
+  ~Meanwhile() {
     if (behind_) behind_->m = left_;
   }
 
-  inline __attribute__((always_inline)) void store_some() {
+  inline __attribute__((always_inline)) void work() {
+    for (int i = places_ < places_in_step_ ? places_ : places_in_step_; i > 0; --i, --places_) {
+      __builtin_prefetch(place_, 1, 2);
+      place_ += place_row_;
+    }
     for (int i = left_ < in_step_ ? left_ : in_step_; i > 0; --i, --left_) {
       store_row(sum_, kColumns, out_);
       sum_ += kColumns;
@@ -56,6 +65,9 @@ class RowsBehind {
 
  private:
   GemmFinish* behind_;
+  const char* place_;
+  int64_t place_row_;
+  int places_, places_in_step_;
   int left_ = 0, in_step_ = 0;
   const float* sum_ = nullptr;
   bf16* out_ = nullptr;
@@ -122,7 +134,7 @@ FASTNN_INLINE void store_lower(float* sum) {
 // `late` by the next call, between its first products.
 template <int MT, int NT>
 FASTNN_INLINE void add_products(Rows a, const char* b, int64_t steps, float* sum, bool fresh,
-                                float* late, RowsBehind& behind) {
+                                float* late, Meanwhile& meanwhile) {
   load_step<MT, NT>(a.at, a.row, b);
   begin_upper<NT>(sum, fresh);
   _tile_dpbf16ps(0, 4, 6);
@@ -133,13 +145,13 @@ FASTNN_INLINE void add_products(Rows a, const char* b, int64_t steps, float* sum
     _tile_dpbf16ps(2, 5, 6);
     if constexpr (NT == 2) _tile_dpbf16ps(3, 5, 7);
   }
-  behind.store_some();
+  meanwhile.work();
   while (--steps > 0) {
     a.at += 64;
     b += kPairs * 128;
     load_step<MT, NT>(a.at, a.row, b);
     multiply_step<MT, NT>();
-    behind.store_some();
+    meanwhile.work();
   }
   store_upper<NT>(sum);
 }
@@ -152,9 +164,9 @@ static Rows rows_of(const GemmTile& t) {
 template <int MT, int NT>
 static void sum_half(const GemmTile& t, float* sum, bool fresh) {
   const int64_t steps = (t.k + kStepK - 1) / kStepK;
-  RowsBehind behind(t.behind, steps);
+  Meanwhile meanwhile(t, steps);
   add_products<MT, NT>(rows_of(t), static_cast<const char*>(t.b), steps, sum, fresh, nullptr,
-                       behind);
+                       meanwhile);
   if constexpr (MT == 2) store_lower<NT>(sum);
 }
 
@@ -166,11 +178,11 @@ static void sum_halves(const GemmTile& t, float* sum, bool fresh) {
   const char* b = static_cast<const char*>(t.b);
   float* late = nullptr;
   int64_t left = (t.k + kStepK - 1) / kStepK;
-  RowsBehind behind(t.behind, 2 * left);
+  Meanwhile meanwhile(t, 2 * left);
   for (; left > 0; left -= kChunk, fresh = false) {
     const int64_t steps = left < kChunk ? left : kChunk;
-    add_products<2, NT>(upper, b, steps, sum, fresh, late, behind);
-    add_products<MT, NT>(lower, b, steps, sum + kSecond, fresh, sum, behind);
+    add_products<2, NT>(upper, b, steps, sum, fresh, late, meanwhile);
+    add_products<MT, NT>(lower, b, steps, sum + kSecond, fresh, sum, meanwhile);
     if constexpr (MT == 2) late = sum + kSecond;
     upper.at += steps * 64;
     lower.at += steps * 64;

@@ -99,14 +99,22 @@ static void pack_a_bf16(const GemmPack& p, const PanelA& to) {
 
 // ---- B: panels of 32 lanes ----
 
+// Which of the lanes of two rows, one behind the other, make pairs.
+struct PairOrder {
+  alignas(64) uint16_t at[2][32] = {};
+  constexpr PairOrder() {
+    for (int i = 0; i < 64; ++i) at[i / 32][i % 32] = static_cast<uint16_t>(i / 2 + i % 2 * 32);
+  }
+};
+constexpr PairOrder kPairOrder;
+
 // Lanes adjacent: rows are interleaved.
 static void pack_b_rows(const GemmPack& p) {
   char* dst = static_cast<char*>(p.dst);
   const bf16* src = static_cast<const bf16*>(p.src);
   const __mmask32 lanes = first_of_32(p.width);
-  alignas(64) uint16_t order[2][32];
-  for (int i = 0; i < 64; ++i) order[i / 32][i % 32] = static_cast<uint16_t>(i / 2 + i % 2 * 32);
-  const __m512i low = _mm512_load_si512(order[0]), high = _mm512_load_si512(order[1]);
+  const __m512i low = _mm512_load_si512(kPairOrder.at[0]),
+                high = _mm512_load_si512(kPairOrder.at[1]);
   const int64_t whole = p.k / 2 * 2, end = (p.k + kStepK - 1) / kStepK * kStepK;
   int64_t k = 0;
   for (; k < whole; k += 2, src += 2 * p.k_stride, dst += 128) {
