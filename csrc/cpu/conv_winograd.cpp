@@ -113,33 +113,34 @@ class WinogradRun {
     active_conv_kernels().winograd.filter(f);
   }
 
+  // A channel of an image, with zeros around it: for each row, its columns phase by phase.
+  void copy_plane(const Part& t, int64_t image, int64_t channel, void* dst) const {
+    const ConvImageView& v = c_.image;
+    const char* data = v.data + (image * v.n + channel * v.c) * c_.elem();
+    const int64_t size_y = c_.axis[1].size, size_x = c_.axis[2].size;
+    const int64_t y0 = p_.low_y + 2 * p_.gap_y * t.row, rows = p_.plane_rows(t.rows);
+    if (p_.gap_x == 1)
+      p_.kernels.planes({data, c_.dtype, v.c, v.axis[1], v.axis[2], size_y, size_x, y0, rows,
+                         p_.low_x, p_.width, 1, dst, p_.plane, false});
+    else
+      conv_direct_kernels(c_.dtype).band({data, c_.dtype, v.axis[1], v.axis[2], size_y, size_x, y0,
+                                          rows, p_.low_x, p_.width, p_.gap_x, dst});
+  }
+
   // Channels [first, last).
   void transform_image(const Part& t, int64_t first, int64_t last, const Scratch& s,
                        char* dst) const {
-    const ConvImageView& v = c_.image;
     const int64_t tile_count = t.rows * p_.tile_columns;
     for (int64_t i = 0; i < t.images; ++i)
       for (int64_t k = first; k < last; ++k) {
-        const char* data = v.data + ((t.image + i) * v.n + (t.group * c_.in + k) * v.c) * c_.elem();
-        const ConvPlanes planes{data,
-                                c_.dtype,
-                                v.c,
-                                v.axis[1],
-                                v.axis[2],
-                                c_.axis[1].size,
-                                c_.axis[2].size,
-                                p_.low_y + 2 * t.row,
-                                2 * t.rows + 2,
-                                p_.low_x,
-                                p_.width,
-                                1,
-                                s.plane,
-                                p_.plane,
-                                false};
-        p_.kernels.planes(planes);
-        active_conv_kernels().winograd.image({s.plane, p_.width, t.rows, p_.tile_columns,
-                                              dst + (k * p_.tiles + i * tile_count) * kElem,
-                                              p_.image_point});
+        copy_plane(t, t.image + i, t.group * c_.in + k, s.plane);
+        char* to = dst + (k * p_.tiles + i * p_.phases * tile_count) * kElem;
+        for (int64_t phase = 0; phase < p_.phases; ++phase, to += tile_count * kElem) {
+          const int64_t y = phase / p_.gap_x, x = phase % p_.gap_x;
+          active_conv_kernels().winograd.image({s.plane + (y * p_.pitch + x * p_.width) * kElem,
+                                                p_.gap_y * p_.pitch, t.rows, p_.tile_columns, to,
+                                                p_.image_point});
+        }
       }
   }
 
@@ -170,7 +171,7 @@ class WinogradRun {
   // product[point][tile][filter]; the filters that are read next lie `next` bytes behind these
   void add_products(const Part& t, int64_t j, int64_t point, const char* image, const char* filters,
                     char* product, int64_t next) const {
-    const int64_t tiles = t.images * t.rows * p_.tile_columns, panel = p_.filters(j);
+    const int64_t tiles = t.images * t.rows * p_.across, panel = p_.filters(j);
     const int64_t runs = ceil_div(tiles, p_.kernels.pixels);
     ConvFilterTile tile{};
     tile.step = tile.groups = 1;
@@ -199,17 +200,29 @@ class WinogradRun {
   }
 
   void write(const Part& t, int64_t j, const char* product, const Scratch& s) {
-    const int64_t panel = p_.filters(j), row = 2 * t.row;
-    const int64_t rows = std::min(2 * t.rows, c_.axis[1].out - row);
+    const int64_t panel = p_.filters(j), row = 2 * p_.gap_y * t.row;
+    const int64_t rows = std::min(2 * p_.gap_y * t.rows, c_.axis[1].out - row);
     if (c_.bias) fetch_bias(c_, t.group, j * p_.panel, panel, s.bias);
     for (int64_t i = 0; i < t.images; ++i) {
-      const char* sums = product + i * t.rows * p_.tile_columns * panel * kElem;
-      const bool finite = active_conv_kernels().winograd.pixels(
-          {sums, p_.product_point(j), panel, rows, c_.axis[2].out, s.sum});
-      if (!finite) finite_.store(false, std::memory_order_relaxed);
+      const char* sums = product + i * t.rows * p_.across * panel * kElem;
+      if (!transform_back(t, j, sums, rows, s.sum)) finite_.store(false, std::memory_order_relaxed);
       write_sums(c_, {s.sum, c_.bias ? s.bias : nullptr, t.group, j * p_.panel, panel, t.image + i,
                       row, rows});
     }
+  }
+
+  // Rows of an image, each phase's pixels to their places. Whether all are finite.
+  bool transform_back(const Part& t, int64_t j, const char* sums, int64_t rows, char* dst) const {
+    const int64_t panel = p_.filters(j), columns = c_.axis[2].out;
+    bool finite = true;
+    for (int64_t phase = 0; phase < p_.phases; ++phase) {
+      const int64_t y = phase / p_.gap_x, x = phase % p_.gap_x;
+      finite &= active_conv_kernels().winograd.pixels(
+          {sums + phase * t.rows * p_.tile_columns * panel * kElem, p_.product_point(j), panel,
+           ceil_div(rows - y, p_.gap_y), ceil_div(columns - x, p_.gap_x), p_.tile_columns,
+           dst + (y * columns + x) * panel * kElem, p_.gap_y * columns * panel, p_.gap_x * panel});
+    }
+    return finite;
   }
 
   const WinogradPlan& p_;
@@ -231,14 +244,25 @@ Correlation unprepared(Correlation c) {
   return c;
 }
 
+// Taps apart: the tiles of a phase must not reach far over its edge, and its rows are transformed
+// by vectors, so that short ones need many filters to be worth it.
+bool suits_phases(const Correlation& c, int64_t tiles, int64_t tile_columns) {
+  constexpr int64_t kLeastWork = 512;  // filters times tiles of a row
+  return 2 * 4 * tiles <= 3 * c.axis[1].out * c.axis[2].out && c.out * tile_columns >= kLeastWork;
+}
+
 }  // namespace
 
 bool prefers_winograd(const Correlation& c) {
   const ConvAxis &y = c.axis[1], &x = c.axis[2];
-  return two_axes(c) && c.dtype == DType::f32 && y.taps == 3 && x.taps == 3 && y.step == 1 &&
-         x.step == 1 && std::abs(y.tap_step) == 1 && std::abs(x.tap_step) == 1 &&
-         c.image.axis[2] == 1 && c.in >= 32 && c.out >= 32 &&
-         c.batch * ceil_div(y.out, 2) * ceil_div(x.out, 2) >= least_tiles(c);
+  if (!two_axes(c) || c.dtype != DType::f32 || y.taps != 3 || x.taps != 3 || y.step != 1 ||
+      x.step != 1 || c.image.axis[2] != 1 || c.in < 32 || c.out < 32)
+    return false;
+  const int64_t gap_y = std::abs(y.tap_step), gap_x = std::abs(x.tap_step);
+  const int64_t tile_columns = ceil_div(x.out, 2 * gap_x);
+  const int64_t tiles = gap_y * ceil_div(y.out, 2 * gap_y) * gap_x * tile_columns;
+  return c.batch * tiles >= least_tiles(c) &&
+         (gap_y * gap_x == 1 || suits_phases(c, tiles, tile_columns));
 }
 
 size_t correlate_winograd_workspace(const Correlation& c) {

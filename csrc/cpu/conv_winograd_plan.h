@@ -22,16 +22,21 @@ struct WinogradPlan {
   const ConvFilters& kernels;
   int64_t panel, panels;  // filters side by side; so many of these in a group
   int64_t block, blocks;  // channels that are summed before the sums are stored
-  int64_t tile_rows, tile_columns;
-  int64_t low_y, low_x;  // image coordinates of the first tile's first row and column
-  int64_t bands, rows;   // of tile rows of an image (1 band when images are whole)
-  int64_t images;        // of a task (1 when there are bands)
+  // Taps `gap_y` rows and `gap_x` columns apart see every such row and column only: as many images
+  // of their own as there are phases, each with its tiles.
+  int64_t gap_y, gap_x, phases;
+  int64_t tile_rows, tile_columns;  // of a phase
+  int64_t across;                   // tiles of all phases in one row of each
+  int64_t low_y, low_x;             // image coordinates of the first tile's first row and column
+  int64_t bands, rows;              // of tile rows of an image (1 band when images are whole)
+  int64_t images;                   // of a task (1 when there are bands)
   int64_t panel_groups, tile_groups;
   int64_t together;  // panels for which a point's image is read once
   bool share_filters, share_image;
-  int64_t width, plane;  // of a channel's copy, with zeros around it
-  int64_t tiles;         // of a channel at a point, with room for a vector behind the last
-  int64_t image_point;   // values of a group of tiles at a point
+  int64_t width, pitch, plane;  // of a channel's copy, with zeros around it: a phase's part of a
+                                // row, a row, the whole
+  int64_t tiles;                // of a channel at a point, with room for a vector behind the last
+  int64_t image_point;          // values of a group of tiles at a point
   int64_t image_bytes, filter_bytes;  // transformed: a group of tiles, a panel
   int64_t offset_bytes, all_filters, shared_filters, shared_image;
   int64_t plane_bytes, packed_bytes, product_bytes, sum_bytes, scratch_each;
@@ -43,8 +48,12 @@ struct WinogradPlan {
     const int64_t chain = std::clamp<int64_t>(cache_sizes().l1d / 2 / (panel * kElem), 96, 384);
     blocks = ceil_div(c.in, chain);
     block = ceil_div(c.in, blocks);
-    tile_rows = ceil_div(c.axis[1].out, 2);
-    tile_columns = ceil_div(c.axis[2].out, 2);
+    gap_y = std::abs(c.axis[1].tap_step);
+    gap_x = std::abs(c.axis[2].tap_step);
+    phases = gap_y * gap_x;
+    tile_rows = ceil_div(c.axis[1].out, 2 * gap_y);
+    tile_columns = ceil_div(c.axis[2].out, 2 * gap_x);
+    across = phases * tile_columns;
     low_y = c.axis[1].origin + std::min<int64_t>(0, 2 * c.axis[1].tap_step);
     low_x = c.axis[2].origin + std::min<int64_t>(0, 2 * c.axis[2].tap_step);
     cut();
@@ -58,13 +67,13 @@ struct WinogradPlan {
     return round_up(std::min(panel, c.out - j * panel), kernels.lanes);
   }
   int64_t filter_point(int64_t j) const { return c.in * filters(j) + kPad; }
-  int64_t product_point(int64_t j) const {
-    return images * rows * tile_columns * filters(j) + kPad;
-  }
+  int64_t product_point(int64_t j) const { return images * rows * across * filters(j) + kPad; }
   int64_t image_tiles() const {
-    const int64_t room = round_up(images * rows * tile_columns + kernels.lanes, 16);
+    const int64_t room = round_up(images * rows * across + kernels.lanes, 16);
     return room % 32 == 0 ? room + 16 : room;  // neighbouring channels fall on different cache sets
   }
+  // Of the image, for so many rows of tiles.
+  int64_t plane_rows(int64_t of_tiles) const { return (2 * of_tiles + 2) * gap_y; }
   int64_t bias_bytes() const { return panel * kElem; }
 
  private:
@@ -111,11 +120,10 @@ struct WinogradPlan {
       const double each = static_cast<double>(tasks) / static_cast<double>(workers());
       return workers() == 1 || each > kManyTasks ? each : std::ceil(each);
     };
-    const int64_t all = c.batch * tile_rows * tile_columns;
+    const int64_t all = c.batch * tile_rows * across;
     const bool uneven = workers() > 1 && tile_groups <= kManyTasks * workers();
-    const double tiles_each = uneven
-                                  ? static_cast<double>(std::min(all, images * rows * tile_columns))
-                                  : static_cast<double>(all) / static_cast<double>(tile_groups);
+    const double tiles_each = uneven ? static_cast<double>(std::min(all, images * rows * across))
+                                     : static_cast<double>(all) / static_cast<double>(tile_groups);
     const double each = static_cast<double>(ceil_div(panels, panel_groups)), far = how_far();
     const double products =
         each * (tiles_each * (1 + kWait * far) + kFetchNear + (kFetchFar - kFetchNear) * far);
@@ -136,7 +144,7 @@ struct WinogradPlan {
     return std::clamp((share - kRoom) / (kNoRoom - kRoom), 0.0, 1.0);
   }
   void cut_tiles(int64_t limit) {
-    const PixelGroups cut(c.batch, tile_rows, tile_columns, limit);
+    const PixelGroups cut(c.batch, tile_rows, across, limit);
     bands = cut.bands;
     rows = cut.rows;
     images = cut.images;
@@ -145,7 +153,8 @@ struct WinogradPlan {
   void lay_out() {
     const int64_t lanes = kernels.lanes;
     width = 2 * tile_columns + 2;
-    plane = (2 * rows + 2) * width + 4 * lanes;
+    pitch = gap_x * width;
+    plane = plane_rows(rows) * pitch + 4 * lanes;
     tiles = image_tiles();
     image_point = c.in * tiles + kPad;
     image_bytes = kPoints * image_point * kElem;
@@ -160,7 +169,7 @@ struct WinogradPlan {
     shared_image = share_image ? c.groups * tile_groups * image_bytes : 0;
     plane_bytes = round_up(plane * kElem, 64);
     packed_bytes = round_up(block * 9 * panel * kElem, 64);
-    sum_bytes = images * 2 * rows * c.axis[2].out * panel * kElem;
+    sum_bytes = images * 2 * rows * gap_y * c.axis[2].out * panel * kElem;
     scratch_each =
         round_up(plane_bytes + packed_bytes + together * product_bytes + sum_bytes + bias_bytes() +
                      (share_filters ? 0 : filter_bytes) + (share_image ? 0 : image_bytes),

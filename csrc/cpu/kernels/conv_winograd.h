@@ -78,9 +78,9 @@ static void winograd_filter(const ConvWinogradFilter& p) {
 template <class T>
 static bool winograd_pixels(const ConvWinogradPixels& p) {
   constexpr int L = kLanes<T>;
-  const T* tile = static_cast<const T*>(p.sum);
   Vec<T> nothing{};  // 0 as long as all is finite
-  for (int64_t y = 0; y < p.rows; y += 2)
+  for (int64_t y = 0; y < p.rows; y += 2) {
+    const T* tile = static_cast<const T*>(p.sum) + y / 2 * p.tiles * p.filters;
     for (int64_t x = 0; x < p.columns; x += 2, tile += p.filters)
       for (int64_t f = 0; f < p.filters; f += L) {
         Vec<T> m[16], h[8], out[4];
@@ -88,14 +88,15 @@ static bool winograd_pixels(const ConvWinogradPixels& p) {
         FASTNN_UNROLL for (int i = 0; i < 4; ++i) winograd_pixel_axis(m + i, 4, h + i, 4);
         FASTNN_UNROLL for (int i = 0; i < 2; ++i) winograd_pixel_axis(h + 4 * i, 1, out + 2 * i, 1);
         FASTNN_UNROLL for (int i = 0; i < 4; ++i) nothing = fma(out[i], Vec<T>{}, nothing);
-        T* to = static_cast<T*>(p.dst) + (y * p.columns + x) * p.filters + f;
+        T* to = static_cast<T*>(p.dst) + y * p.dst_row + x * p.dst_column + f;
         const bool right = x + 1 < p.columns, below = y + 1 < p.rows;
         store(to, out[0]);
-        if (right) store(to + p.filters, out[1]);
-        to += p.columns * p.filters;
+        if (right) store(to + p.dst_column, out[1]);
+        to += p.dst_row;
         if (below) store(to, out[2]);
-        if (below && right) store(to + p.filters, out[3]);
+        if (below && right) store(to + p.dst_column, out[3]);
       }
+  }
   bool finite = true;
   for (int i = 0; i < L; ++i) finite = finite && nothing[i] == 0;
   return finite;

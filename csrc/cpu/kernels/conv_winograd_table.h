@@ -27,11 +27,13 @@ struct ConvWinogradFilter {
   int64_t dst_point;
 };
 
-// sum[point][tile][filter] to dst[row][column][filter]; tiles at the end may have one pixel only.
+// sum[point][tile row][tile][filter] to the pixels [row][column][filter] of dst; tiles at the end
+// may have one pixel only, or none.
 struct ConvWinogradPixels {
   const void* sum;
-  int64_t sum_point, filters, rows, columns;
+  int64_t sum_point, filters, rows, columns, tiles;
   void* dst;
+  int64_t dst_row, dst_column;
 };
 
 struct ConvWinograd {
