@@ -124,6 +124,9 @@ PATHS = [
     path("many-tiles-and-filters", (1, 32, 14, 14), (400, 32, 3, 3), padding=1),
     path("many-tiles-groups", (3, 64, 13, 16), (70, 32, 3, 3), padding=2, groups=2),
     path("many-tiles-in-a-row", (1, 33, 4, 300), (32, 33, 3, 3), padding=1),
+    path("tiles-in-half-a-vector", (2, 33, 13, 16), (40, 33, 3, 3), padding=1),
+    path("tiles-in-a-quarter", (4, 33, 13, 8), (40, 33, 3, 3), padding=1),
+    path("tiles-in-an-eighth", (8, 33, 11, 4), (40, 33, 3, 3), padding=1),
     path("many-tiles-dilated", (2, 66, 27, 29), (70, 66, 3, 3), padding=2, dilation=2),
     path(
         "many-tiles-dilated-columns",

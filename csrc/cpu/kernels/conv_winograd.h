@@ -30,30 +30,57 @@ FASTNN_INLINE void winograd_pixel_axis(const V* in, int in_step, V* out, int out
   out[out_step] = difference - in[3 * in_step];
 }
 
-// Neighbouring tiles side by side.
+// The pixels of a vector of neighbouring tiles, in two vectors: of a row, or of kRows short ones,
+// `apart` from each other.
+template <class T, int kRows>
+FASTNN_INLINE void winograd_row(const T* from, int64_t apart, Vec<T>* low, Vec<T>* high) {
+  if constexpr (kRows == 1) {
+    *low = load(from);
+    *high = load(from + kLanes<T>);
+  } else if constexpr (kRows == 2) {
+    *low = load(from);
+    *high = load(from + apart);
+  } else {
+    constexpr int half = kLanes<T> / 2;
+    *low = even_runs<T, half>(load(from), load(from + apart));
+    *high = even_runs<T, half>(load(from + 2 * apart), load(from + 3 * apart));
+  }
+}
+
+// A vector of neighbouring tiles, of kRows rows that fill it.
+template <class T, int kRows>
+FASTNN_INLINE void winograd_tiles(const ConvWinogradImage& p, int64_t y, int64_t x) {
+  const T* row = static_cast<const T*>(p.plane) + 2 * y * p.width + 2 * x;
+  Vec<T> d[16], h[16];
+  FASTNN_UNROLL for (int r = 0; r < 4; ++r, row += p.width) {
+    Vec<T> a, b, c, e;
+    winograd_row<T, kRows>(row, 2 * p.width, &a, &b);
+    winograd_row<T, kRows>(row + 2, 2 * p.width, &c, &e);
+    d[4 * r] = even_lanes<T>(a, b);
+    d[4 * r + 1] = odd_lanes<T>(a, b);
+    d[4 * r + 2] = even_lanes<T>(c, e);
+    d[4 * r + 3] = odd_lanes<T>(c, e);
+    winograd_image_axis(d + 4 * r, h + 4 * r, 1);
+  }
+  T* to = static_cast<T*>(p.dst) + y * p.tiles + x;
+  FASTNN_UNROLL for (int c = 0; c < 4; ++c) {
+    winograd_image_axis(h + c, d + c, 4);
+    FASTNN_UNROLL for (int r = 0; r < 4; ++r) store(to + (4 * r + c) * p.dst_point, d[4 * r + c]);
+  }
+}
+
+// Neighbouring tiles side by side. Rows that fill half or a quarter of a vector go together; for
+// others it takes as long to part them again.
 template <class T>
 static void winograd_image(const ConvWinogradImage& p) {
   constexpr int L = kLanes<T>;
-  for (int64_t y = 0; y < p.tile_rows; ++y)
-    for (int64_t x = 0; x < p.tiles; x += L) {
-      const T* from = static_cast<const T*>(p.plane) + 2 * y * p.width + 2 * x;
-      Vec<T> d[16], h[16];
-      FASTNN_UNROLL for (int r = 0; r < 4; ++r) {
-        const T* row = from + r * p.width;
-        const Vec<T> a = load(row), b = load(row + L), c = load(row + 2), e = load(row + 2 + L);
-        d[4 * r] = even_lanes<T>(a, b);
-        d[4 * r + 1] = odd_lanes<T>(a, b);
-        d[4 * r + 2] = even_lanes<T>(c, e);
-        d[4 * r + 3] = odd_lanes<T>(c, e);
-        winograd_image_axis(d + 4 * r, h + 4 * r, 1);
-      }
-      T* to = static_cast<T*>(p.dst) + y * p.tiles + x;
-      FASTNN_UNROLL for (int c = 0; c < 4; ++c) {
-        winograd_image_axis(h + c, d + c, 4);
-        FASTNN_UNROLL for (int r = 0; r < 4; ++r)
-            store(to + (4 * r + c) * p.dst_point, d[4 * r + c]);
-      }
-    }
+  int64_t y = 0;
+  if (4 * p.tiles == L)
+    for (; y + 4 <= p.tile_rows; y += 4) winograd_tiles<T, 4>(p, y, 0);
+  if (2 * p.tiles == L)
+    for (; y + 2 <= p.tile_rows; y += 2) winograd_tiles<T, 2>(p, y, 0);
+  for (; y < p.tile_rows; ++y)
+    for (int64_t x = 0; x < p.tiles; x += L) winograd_tiles<T, 1>(p, y, x);
 }
 
 // Filters side by side.
