@@ -88,6 +88,8 @@ struct Base {
   }
 };
 
+constexpr int64_t kSums = 32;
+
 template <class T>
 struct Forward : Base<T> {
   using Base<T>::Base, Base<T>::params, Base<T>::in, Base<T>::out, Base<T>::geometry;
@@ -103,20 +105,28 @@ struct Forward : Base<T> {
   }
 
   void run_sums() const {
-    const int64_t size = in.plane_size();
+    parallel_blocks(in.planes(), std::max<int64_t>(1, kTaskElements / in.plane_size()),
+                    [&](int64_t begin, int64_t end, int) {
+                      for (int64_t p = begin; p < end; p += kSums)
+                        write_means(p, std::min(p + kSums, end));
+                    });
+  }
+
+  // Of up to kSums planes: small ones take no longer than a call for each would.
+  void write_means(int64_t begin, int64_t end) const {
+    const int64_t size = in.plane_size(), together = in.even_planes ? end - begin : 1;
     const T by = params.divisor_override ? this->divisor() : static_cast<T>(size);
     const T* x = reinterpret_cast<const T*>(in.data);
-    const auto sum = kernels<T>().sum;
-    parallel_blocks(in.planes(), std::max<int64_t>(1, kTaskElements / size),
-                    [&](int64_t begin, int64_t end, int) {
-                      for (int64_t p = begin; p < end; ++p) {
-                        const T mean = sum(x + in.offset(p), size) / by;
-                        if (out.template holds<T>())
-                          reinterpret_cast<T*>(out.data)[out.offset(p)] = mean;
-                        else
-                          set_element(out, out.offset(p), static_cast<double>(mean));
-                      }
-                    });
+    T mean[kSums];
+    for (int64_t p = begin; p < end; p += together)
+      kernels<T>().sums(x + in.offset(p), in.stride_c, together, size, mean + (p - begin));
+    for (int64_t p = begin; p < end; ++p) {
+      const T value = mean[p - begin] / by;
+      if (out.template holds<T>())
+        reinterpret_cast<T*>(out.data)[out.offset(p)] = value;
+      else
+        set_element(out, out.offset(p), static_cast<double>(value));
+    }
   }
 
   void run_rows(const T* sizes, char* base) const {

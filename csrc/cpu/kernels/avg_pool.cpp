@@ -283,7 +283,7 @@ void pixels_backward(const AvgPixelsBackward<T>& a) {
 
 // Contiguous values, in blocks so that the error does not grow with n.
 template <class T>
-T sum_all(const T* p, int64_t n) {
+FASTNN_INLINE T sum_plane(const T* p, int64_t n) {
   constexpr int64_t block = 64 * kLanes<T>;
   T total = 0;
   for (int64_t i = 0; i < n; i += block) total += sum_span(p + i, at_most(n - i, block));
@@ -291,8 +291,13 @@ T sum_all(const T* p, int64_t n) {
 }
 
 template <class T>
+void sum_planes(const T* x, int64_t apart, int64_t planes, int64_t n, T* sums) {
+  for (int64_t p = 0; p < planes; ++p) sums[p] = sum_plane(x + p * apart, n);
+}
+
+template <class T>
 constexpr AvgPoolTable<T> table() {
-  return {rows<T>, rows_backward<T>, pixels<T>, pixels_backward<T>, sum_all<T>};
+  return {rows<T>, rows_backward<T>, pixels<T>, pixels_backward<T>, sum_planes<T>};
 }
 
 }  // namespace

@@ -74,7 +74,8 @@ struct AvgPoolTable {
   void (*rows_backward)(const AvgRowsBackward<T>&);
   void (*pixels)(const AvgPixels<T>&);
   void (*pixels_backward)(const AvgPixelsBackward<T>&);
-  T (*sum)(const T*, int64_t n);
+  // Of planes of n values, `apart` from each other.
+  void (*sums)(const T* x, int64_t apart, int64_t planes, int64_t n, T* sums);
 };
 
 struct AvgPoolKernels {
