@@ -6,6 +6,10 @@
 // tiles, the image where there are more than two groups of panels. For every point, the channels
 // are summed as in conv_filters.cpp, tiles in the place of pixels.
 //
+// Of three axes, every plane of the result is an image, and every tap along the first axis makes
+// channels of its own (see Planes). A task then takes rows of neighbouring planes: what it sees is
+// transformed once, and a channel of another tap is the same tiles a plane further.
+//
 // Sums of tiles with NaN or infinity spread these to pixels that do not see them: where a result is
 // not finite, the correlation is computed again by the formula.
 #include <algorithm>
@@ -48,15 +52,16 @@ class WinogradRun {
 
   // Whether all results are finite.
   bool all() {
-    for (int64_t i = 0; i < p_.block; ++i) offset_[i] = i * p_.tiles;
+    fill_offsets(p_.rows, offset_);
+    fill_offsets(p_.tile_rows - (p_.bands - 1) * p_.rows, offset_ + p_.block);
     if (p_.share_filters && !c_.prepared) transform_all_filters(filters_);
     constexpr int64_t chunks = WinogradPlan::kImageTasks;  // of channels
     if (p_.share_image)
       parallel_for(c_.groups * p_.tile_groups * chunks, [&](int64_t i, int worker) {
         const int64_t tiles = i / chunks, chunk = i % chunks;
         transform_image(part(tiles / p_.tile_groups, tiles % p_.tile_groups),
-                        chunk * c_.in / chunks, (chunk + 1) * c_.in / chunks, scratch(worker),
-                        image_ + tiles * p_.image_bytes);
+                        chunk * p_.whole.in / chunks, (chunk + 1) * p_.whole.in / chunks,
+                        scratch(worker), image_ + tiles * p_.image_bytes);
       });
     parallel_for(p_.tasks(), [&](int64_t i, int worker) {
       const int64_t tiles = i / p_.panel_groups;
@@ -76,12 +81,25 @@ class WinogradRun {
 
   Part part(int64_t group, int64_t i) const {
     Part t;
+    const int64_t each = ceil_div(p_.span, p_.images), at = i / p_.bands;
+    const int64_t within = at % each * p_.images;
     t.group = group;
-    t.image = i / p_.bands * p_.images;
-    t.images = std::min(p_.images, c_.batch - t.image);
+    t.image = at / each * p_.span + within;
+    t.images = std::min(p_.images, p_.span - within);
     t.row = i % p_.bands * p_.rows;
     t.rows = std::min(p_.rows, p_.tile_rows - t.row);
     return t;
+  }
+
+  // Where the channels of a block lie, for so many rows of tiles.
+  void fill_offsets(int64_t rows, int64_t* offset) const {
+    const int64_t taps = p_.of.taps();
+    for (int64_t i = 0; i < p_.block; ++i)
+      offset[i] = i / taps * p_.tiles + plane_of_tap(i % taps) * rows * p_.across;
+  }
+  // Taps may run against the order of the planes; and this order against theirs.
+  int64_t plane_of_tap(int64_t tap) const {
+    return p_.whole.axis[0].tap_step > 0 ? tap : p_.of.taps() - 1 - tap;
   }
 
   Scratch scratch(int worker) const {
@@ -99,7 +117,7 @@ class WinogradRun {
   void transform_filters(int64_t group, int64_t j, int64_t block, const Scratch& s,
                          char* dst) const {
     const int64_t first = block * p_.block, filters = p_.filters(j);
-    pack_filters(c_, group, j * p_.panel, filters, first, p_.channels(block), s.packed);
+    pack_filters(p_.whole, group, j * p_.panel, filters, first, p_.channels(block), s.packed);
     ConvWinogradFilter f{};
     f.weight = s.packed;
     for (int i = 0; i < 9; ++i) {
@@ -113,11 +131,18 @@ class WinogradRun {
     active_conv_kernels().winograd.filter(f);
   }
 
-  // A channel of an image, with zeros around it: for each row, its columns phase by phase.
-  void copy_plane(const Part& t, int64_t image, int64_t channel, void* dst) const {
+  // Channel 0 of a plane that the task sees; null outside of the image.
+  const char* source(const Part& t, int64_t plane) const {
+    return p_.reach > 0 ? p_.of.source(t.image, plane_of_tap(plane))
+                        : p_.of.source(t.image + plane, 0);
+  }
+
+  // A channel of it, with zeros around it: for each row, its columns phase by phase.
+  void copy_plane(const Part& t, int64_t plane, int64_t channel, void* dst) const {
     const ConvImageView& v = c_.image;
-    const char* data = v.data + (image * v.n + channel * v.c) * c_.elem();
-    const int64_t size_y = c_.axis[1].size, size_x = c_.axis[2].size;
+    const char* const from = source(t, plane);
+    const char* data = from ? from + channel * v.c * c_.elem() : v.data;
+    const int64_t size_y = from ? c_.axis[1].size : 0, size_x = c_.axis[2].size;
     const int64_t y0 = p_.low_y + 2 * p_.gap_y * t.row, rows = p_.plane_rows(t.rows);
     if (p_.gap_x == 1)
       p_.kernels.planes({data, c_.dtype, v.c, v.axis[1], v.axis[2], size_y, size_x, y0, rows,
@@ -131,9 +156,9 @@ class WinogradRun {
   void transform_image(const Part& t, int64_t first, int64_t last, const Scratch& s,
                        char* dst) const {
     const int64_t tile_count = t.rows * p_.tile_columns;
-    for (int64_t i = 0; i < t.images; ++i)
+    for (int64_t i = 0; i < t.images + p_.reach; ++i)
       for (int64_t k = first; k < last; ++k) {
-        copy_plane(t, t.image + i, t.group * c_.in + k, s.plane);
+        copy_plane(t, i, t.group * p_.whole.in + k, s.plane);
         char* to = dst + (k * p_.tiles + i * p_.phases * tile_count) * kElem;
         for (int64_t phase = 0; phase < p_.phases; ++phase, to += tile_count * kElem) {
           const int64_t y = phase / p_.gap_x, x = phase % p_.gap_x;
@@ -147,7 +172,7 @@ class WinogradRun {
   void run(const Part& t, int64_t tiles, int64_t panels, const Scratch& s) {
     const char* image = image_ + tiles * p_.image_bytes;
     if (!p_.share_image) {
-      transform_image(t, 0, c_.in, s, s.image);
+      transform_image(t, 0, p_.whole.in, s, s.image);
       image = s.image;
     }
     const int64_t last = (panels + 1) * p_.panels / p_.panel_groups;
@@ -176,7 +201,7 @@ class WinogradRun {
     ConvFilterTile tile{};
     tile.step = tile.groups = 1;
     tile.vectors = static_cast<int>(panel / p_.kernels.lanes);
-    tile.offset = offset_;
+    tile.offset = t.rows == p_.rows ? offset_ : offset_ + p_.block;
     for (int64_t b = 0; b < p_.blocks; ++b) {
       const int64_t channel = b * p_.block;
       tile.taps = p_.channels(b);
@@ -192,7 +217,8 @@ class WinogradRun {
                          : nullptr;
         const int64_t begin = i * tiles / runs, end = (i + 1) * tiles / runs;
         tile.pixels = static_cast<int>(end - begin);
-        tile.x = image + (point * p_.image_point + channel * p_.tiles + begin) * kElem;
+        tile.x =
+            image + (point * p_.image_point + channel / p_.of.taps() * p_.tiles + begin) * kElem;
         tile.sum = product + (point * p_.product_point(j) + begin * panel) * kElem;
         p_.kernels.tile(tile);
       }
@@ -206,8 +232,8 @@ class WinogradRun {
     for (int64_t i = 0; i < t.images; ++i) {
       const char* sums = product + i * t.rows * p_.across * panel * kElem;
       if (!transform_back(t, j, sums, rows, s.sum)) finite_.store(false, std::memory_order_relaxed);
-      write_sums(c_, {s.sum, c_.bias ? s.bias : nullptr, t.group, j * p_.panel, panel, t.image + i,
-                      row, rows});
+      write_sums(p_.whole, {s.sum, c_.bias ? s.bias : nullptr, t.group, j * p_.panel, panel,
+                            t.image + i, row, rows});
     }
   }
 
@@ -232,10 +258,13 @@ class WinogradRun {
   std::atomic<bool> finite_{true};
 };
 
-// Transformed filters take 16 / 9 of the room: few tiles are worth that in the cache only.
+// Transformed filters take 16 / 9 of the room: few tiles are worth that in the cache only. And
+// where few channels or filters share a transform, it takes more tiles.
 int64_t least_tiles(const Correlation& c) {
-  const bool near = c.groups * c.in * c.out * kPoints * kElem <= cache_sizes().l2 / 2;
-  return c.prepares && near ? kWorthItPrepared : kWorthIt;
+  const int64_t in = c.in * c.axis[0].taps;
+  const bool near = c.groups * in * c.out * kPoints * kElem <= cache_sizes().l2 / 2;
+  const bool few = in < 32 || c.out < 32;
+  return (c.prepares && near ? kWorthItPrepared : kWorthIt) * (few ? 2 : 1);
 }
 
 // As the formula takes it: filters prepared for Winograd are none for it.
@@ -254,14 +283,16 @@ bool suits_phases(const Correlation& c, int64_t tiles, int64_t tile_columns) {
 }  // namespace
 
 bool prefers_winograd(const Correlation& c) {
-  const ConvAxis &y = c.axis[1], &x = c.axis[2];
-  if (!two_axes(c) || c.dtype != DType::f32 || y.taps != 3 || x.taps != 3 || y.step != 1 ||
-      x.step != 1 || c.image.axis[2] != 1 || c.in < 32 || c.out < 32)
+  const ConvAxis &z = c.axis[0], &y = c.axis[1], &x = c.axis[2];
+  const bool neighbours = z.taps == 1 || (z.step == 1 && std::abs(z.tap_step) == 1);
+  const int64_t least_out = z.taps == 1 ? 24 : 16;  // a transformed plane serves all taps
+  if (!neighbours || c.dtype != DType::f32 || y.taps != 3 || x.taps != 3 || y.step != 1 ||
+      x.step != 1 || c.image.axis[2] != 1 || c.in * z.taps < 24 || c.out < least_out)
     return false;
   const int64_t gap_y = std::abs(y.tap_step), gap_x = std::abs(x.tap_step);
   const int64_t tile_columns = ceil_div(x.out, 2 * gap_x);
   const int64_t tiles = gap_y * ceil_div(y.out, 2 * gap_y) * gap_x * tile_columns;
-  return c.batch * tiles >= least_tiles(c) &&
+  return c.batch * z.out * tiles >= least_tiles(c) &&
          (gap_y * gap_x == 1 || suits_phases(c, tiles, tile_columns));
 }
 

@@ -18,7 +18,9 @@ struct WinogradPlan {
   static constexpr int64_t kPoints = kWinogradPoints, kElem = 4;
   static constexpr int64_t kImageTasks = 8;  // for a group of tiles, where the image is shared
 
-  const Correlation& c;
+  const Correlation& whole;
+  const Planes of;      // the whole one's
+  const Correlation c;  // in two axes
   const ConvFilters& kernels;
   int64_t panel, panels;  // filters side by side; so many of these in a group
   int64_t block, blocks;  // channels that are summed before the sums are stored
@@ -28,8 +30,10 @@ struct WinogradPlan {
   int64_t tile_rows, tile_columns;  // of a phase
   int64_t across;                   // tiles of all phases in one row of each
   int64_t low_y, low_x;             // image coordinates of the first tile's first row and column
-  int64_t bands, rows;              // of tile rows of an image (1 band when images are whole)
-  int64_t images;                   // of a task (1 when there are bands)
+  int64_t bands, rows;              // of tile rows of an image
+  int64_t images;                   // of a task: neighbours
+  int64_t reach;  // planes that an image sees beyond one: its neighbour sees all but one of them
+  int64_t span;   // images that may be neighbours in a task
   int64_t panel_groups, tile_groups;
   int64_t together;  // panels for which a point's image is read once
   bool share_filters, share_image;
@@ -42,12 +46,15 @@ struct WinogradPlan {
   int64_t plane_bytes, packed_bytes, product_bytes, sum_bytes, scratch_each;
 
   explicit WinogradPlan(const Correlation& correlation)
-      : c(correlation), kernels(active_conv_kernels().filters) {
+      : whole(correlation), of(correlation), c(of.flat()), kernels(active_conv_kernels().filters) {
     panel = std::min(2 * kernels.lanes, static_cast<int>(round_up(c.out, kernels.lanes)));
     panels = ceil_div(c.out, panel);
     const int64_t chain = std::clamp<int64_t>(cache_sizes().l1d / 2 / (panel * kElem), 96, 384);
     blocks = ceil_div(c.in, chain);
-    block = ceil_div(c.in, blocks);
+    block = round_up(ceil_div(c.in, blocks), of.taps());
+    blocks = ceil_div(c.in, block);
+    reach = of.taps() - 1;
+    span = reach > 0 ? whole.axis[0].out : c.batch;
     gap_y = std::abs(c.axis[1].tap_step);
     gap_x = std::abs(c.axis[2].tap_step);
     phases = gap_y * gap_x;
@@ -69,7 +76,7 @@ struct WinogradPlan {
   int64_t filter_point(int64_t j) const { return c.in * filters(j) + kPad; }
   int64_t product_point(int64_t j) const { return images * rows * across * filters(j) + kPad; }
   int64_t image_tiles() const {
-    const int64_t room = round_up(images * rows * across + kernels.lanes, 16);
+    const int64_t room = round_up((images + reach) * rows * across + kernels.lanes, 16);
     return room % 32 == 0 ? room + 16 : room;  // neighbouring channels fall on different cache sets
   }
   // Of the image, for so many rows of tiles.
@@ -127,7 +134,8 @@ struct WinogradPlan {
     const double each = static_cast<double>(ceil_div(panels, panel_groups)), far = how_far();
     const double products =
         each * (tiles_each * (1 + kWait * far) + kFetchNear + (kFetchFar - kFetchNear) * far);
-    const double transform = kTransform * tiles_each;
+    const double transform = kTransform * tiles_each * static_cast<double>(images + reach) /
+                             static_cast<double>(images * of.taps());
     if (!shares_image()) return tasks_each(tasks()) * (products + transform);
     return tasks_each(tasks()) * products +
            tasks_each(c.groups * tile_groups * kImageTasks) * transform / kImageTasks;
@@ -138,17 +146,38 @@ struct WinogradPlan {
   // 0 where the image of a task stays in the second-level cache, and the filters that its thread
   // needs for the next task beside it; 1 where they come from behind it.
   double how_far() const {
-    const int64_t values = c.in * image_tiles() + ceil_div(panels, panel_groups) * filter_point(0);
+    const int64_t values =
+        whole.in * image_tiles() + ceil_div(panels, panel_groups) * filter_point(0);
     const double share =
         static_cast<double>(values * kPoints * kElem) / static_cast<double>(cache_sizes().l2);
     return std::clamp((share - kRoom) / (kNoRoom - kRoom), 0.0, 1.0);
   }
   void cut_tiles(int64_t limit) {
+    if (reach > 0) return cut_volume(limit);
     const PixelGroups cut(c.batch, tile_rows, across, limit);
     bands = cut.bands;
     rows = cut.rows;
     images = cut.images;
     tile_groups = cut.groups;
+  }
+  // Rows of several planes, so that what is transformed and copied twice, planes and rows that
+  // neighbouring tasks see, too, is least.
+  void cut_volume(int64_t limit) {
+    double least = 0;
+    const int64_t deepest = std::clamp<int64_t>(limit / across, 1, span);
+    for (int64_t i = 1; i <= deepest; ++i) {
+      const int64_t most = std::clamp<int64_t>(limit / (across * i), 1, tile_rows);
+      const int64_t deep = ceil_div(span, ceil_div(span, i));
+      const int64_t high = ceil_div(tile_rows, ceil_div(tile_rows, most));
+      const double twice =
+          static_cast<double>((deep + reach) * (high + 1)) / static_cast<double>(deep * high);
+      if (i > 1 && twice >= least) continue;
+      least = twice;
+      images = deep;
+      rows = high;
+    }
+    bands = ceil_div(tile_rows, rows);
+    tile_groups = c.batch / span * ceil_div(span, images) * bands;
   }
   void lay_out() {
     const int64_t lanes = kernels.lanes;
@@ -156,20 +185,20 @@ struct WinogradPlan {
     pitch = gap_x * width;
     plane = plane_rows(rows) * pitch + 4 * lanes;
     tiles = image_tiles();
-    image_point = c.in * tiles + kPad;
+    image_point = whole.in * tiles + kPad;
     image_bytes = kPoints * image_point * kElem;
     filter_bytes = kPoints * filter_point(0) * kElem;
     product_bytes = kPoints * product_point(0) * kElem;
     const int64_t most = share_filters ? ceil_div(panels, panel_groups) : 1;
     together = std::clamp<int64_t>(cache_sizes().l2 / 2 / product_bytes, 1, most);
     together = ceil_div(most, ceil_div(most, together));
-    offset_bytes = round_up(block * 8, 64);
+    offset_bytes = round_up(2 * block * 8, 64);
     all_filters = c.groups * panels * filter_bytes;
     shared_filters = share_filters && !c.prepared ? all_filters : 0;
     shared_image = share_image ? c.groups * tile_groups * image_bytes : 0;
     plane_bytes = round_up(plane * kElem, 64);
     packed_bytes = round_up(block * 9 * panel * kElem, 64);
-    sum_bytes = images * 2 * rows * gap_y * c.axis[2].out * panel * kElem;
+    sum_bytes = 2 * rows * gap_y * c.axis[2].out * panel * kElem;
     scratch_each =
         round_up(plane_bytes + packed_bytes + together * product_bytes + sum_bytes + bias_bytes() +
                      (share_filters ? 0 : filter_bytes) + (share_image ? 0 : image_bytes),

@@ -183,6 +183,16 @@ PATHS_3D = [
     path("3d-pointwise", (2, 110, 4, 9, 9), (90, 110, 1, 1, 1)),
     path("3d-pointwise-stride2", (2, 110, 5, 19, 17), (90, 110, 1, 1, 1), stride=2),
     path("3d-blocks-of-channels", (1, 90, 3, 4, 5), (40, 90, 3, 3, 3), padding=1),
+    path("3d-many-tiles", (2, 33, 5, 11, 12), (40, 33, 3, 3, 3), padding=1),
+    path("3d-many-tiles-few-channels", (1, 9, 6, 10, 9), (17, 9, 3, 3, 3), padding=1),
+    path("3d-many-tiles-and-channels", (1, 135, 4, 9, 9), (24, 135, 3, 3, 3), padding=(1, 2, 0)),
+    path("3d-many-tiles-in-a-row", (1, 32, 3, 3, 290), (20, 32, 3, 3, 3), padding=(2, 1, 1)),
+    path("3d-many-tiles-groups", (2, 48, 4, 13, 11), (40, 24, 2, 3, 3), padding=2, groups=2),
+    path("3d-many-tiles-deep", (1, 32, 45, 7, 6), (33, 32, 3, 3, 3), padding=(0, 1, 1)),
+    path("3d-many-tiles-dilated", (1, 64, 3, 21, 18), (96, 64, 3, 3, 3), padding=2, dilation=(1, 2, 2)),
+    path("3d-many-tiles-apart", (1, 32, 7, 11, 12), (40, 32, 3, 3, 3), padding=1, dilation=(2, 1, 1)),
+    path("3d-many-tiles-flat-taps", (2, 32, 5, 9, 11), (40, 32, 1, 3, 3), padding=(1, 1, 1), stride=(2, 1, 1)),
+    path("3d-many-tiles-stride", (1, 32, 7, 12, 13), (40, 32, 3, 3, 3), padding=1, stride=(2, 1, 1)),
 ]  # fmt: skip
 
 
@@ -292,12 +302,13 @@ def test_fused_activation(case, activation, level):
 
 
 @pytest.mark.parametrize("level", _core.isa_levels())
-@pytest.mark.parametrize("case", PATHS, ids=str)
+@pytest.mark.parametrize("case", [*PATHS, *PATHS_3D], ids=str)
 def test_nan_and_infinity_keep_their_footprint(case, level):
     x, w, _ = (a.astype(np.float32) for a in case.inputs())
-    x[0, 0, 0, x.shape[3] // 3] = np.nan
-    x[-1, 0, x.shape[2] // 2, 0] = np.inf
-    x[0, -1, -1, x.shape[3] // 2] = np.inf
+    plane = (x.shape[2] // 2,) * (x.ndim - 4)
+    x[0, 0, *plane, 0, x.shape[-1] // 3] = np.nan
+    x[-1, 0, *plane, x.shape[-2] // 2, 0] = np.inf
+    x[0, -1, *plane, -1, x.shape[-1] // 2] = np.inf
     kwargs = dict(case.kwargs)
     with np.errstate(invalid="ignore"):
         want = reference.conv_forward(x, w, None, **kwargs)
