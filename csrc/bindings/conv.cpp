@@ -153,7 +153,7 @@ py::object backward_bias(py::handle dy_in, int dims) {
 }  // namespace
 
 NewArray conv_new(const ConvParams& params, const TensorView& x, const Arg& w,
-                  const TensorView& bias, PreparedWeights* prepared, const TensorObject* weight) {
+                  const TensorView& bias, PreparedWeights* prepared, py::handle weight) {
   ConvParams p = params;
   const TensorView xb = batched(x, p.dims);
   int64_t out[3];

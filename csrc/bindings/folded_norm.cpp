@@ -25,100 +25,81 @@ TensorView rows(const TensorView& w) {
 }
 
 // Whether the norm is of the convolution's channels, and of its type.
-bool fits(const FoldedNorm::Operand (&operands)[FoldedNorm::kSources]) {
-  const TensorView& w = operands[0].arg->view;
+bool fits(const FoldedNorm::Operands& operands) {
+  const TensorView& w = operands[0].arg.view;
   if ((w.dtype != DType::f32 && w.dtype != DType::f64) || w.numel() == 0) return false;
   return std::all_of(operands + 1, operands + FoldedNorm::kSources, [&](const auto& o) {
-    const TensorView& v = o.arg->view;
+    const TensorView& v = o.arg.view;
     return !v || (v.dtype == w.dtype && v.ndim == 1 && v.shape[0] == w.shape[0] && v.contiguous());
   });
 }
 
+constexpr Py_ssize_t kOurs = 2;  // references: the tensor's, and the caller's
+
+bool only_ours(const FoldedNorm::Operands& operands) {
+  return std::all_of(operands, operands + FoldedNorm::kSources,
+                     [](const auto& o) { return !o.tensor || owns_memory(o.arg.keep, kOurs); });
+}
+
 }  // namespace
 
-void FoldedNorm::Source::set(const Operand& o) {
-  *this = Source{};
-  if (!*o.tensor) return;
-  array = py::weakref(o.arg->keep);
-  version = version_of(as_tensor(*o.tensor));
-  exports = exports_of(as_tensor(*o.tensor));
-}
-
-bool FoldedNorm::Source::is(const Operand& o) const {
-  if (!*o.tensor || !array) return !*o.tensor && !array;
-  const auto now = py::reinterpret_steal<py::object>(PyObject_CallNoArgs(array.ptr()));
-  return now.is(o.arg->keep) && version == version_of(as_tensor(*o.tensor)) &&
-         exports == exports_of(as_tensor(*o.tensor));
-}
-
-bool FoldedNorm::find(const Operand (&operands)[kSources], double eps) {
-  bool same = weight_.array && eps_ == eps;
+Folding FoldedNorm::find(const Operands& operands, double eps, bool only_kept,
+                         FoldedWeights* found) {
+  if (!fits(operands)) return Folding::apart;
+  const bool ours = only_ours(operands);
+  if (only_kept && !ours) return Folding::not_kept;
+  Source now[kSources];
+  bool same = ours && kept_.weight.array && eps_ == eps;
   for (int i = 0; i < kSources; ++i) {
-    const Operand& o = operands[i];
-    if (*o.tensor && !owns_memory(o.arg->keep, 2)) {  // the tensor's and the caller's
-      clear();
-      return false;
-    }
-    same = same && sources_[i].is(o);
+    if (operands[i].tensor)
+      now[i] = {py::weakref(operands[i].arg.keep), MemoryState(operands[i].tensor)};
+    same = same && now[i].array.is(sources_[i].array) && now[i].state == sources_[i].state;
   }
-  if (same) return true;
+  if (same) {
+    *found = kept_;
+    return Folding::done;
+  }
   clear();
-  if (fits(operands)) make(operands, eps);
-  return static_cast<bool>(weight_.array);
-}
-
-void FoldedNorm::make(const Operand (&operands)[kSources], double eps) {
-  const TensorView& w = operands[0].arg->view;
-  const NewArray weight = new_array_like(w, w.dtype), bias = new_array(w.dtype, {w.shape[0]});
-  if (!by_channel(w, weight)) return;
+  const TensorView& w = operands[0].arg.view;
+  *found = {new_array_like(w, w.dtype), new_array(w.dtype, {w.shape[0]})};
+  if (!by_channel(w, found->weight)) return Folding::apart;
   // With the GIL: another thread would take our references for somebody who writes.
   launch(batch_norm_fold, BatchNormFoldParams{eps},
-         {rows(w), *operands[1].arg, *operands[2].arg, *operands[3].arg, *operands[4].arg,
-          *operands[5].arg, rows(weight), bias});
-  for (int i = 0; i < kSources; ++i) sources_[i].set(operands[i]);
+         {rows(w), operands[1].arg, operands[2].arg, operands[3].arg, operands[4].arg,
+          operands[5].arg, rows(found->weight), found->bias});
+  if (!ours) return Folding::done;
+  std::move(now, now + kSources, sources_);
   eps_ = eps;
-  weight_ = weight;
-  bias_ = bias;
+  kept_ = *found;
+  return Folding::done;
 }
 
 int64_t FoldedNorm::bytes() const {
-  if (!weight_.array) return 0;
-  const auto size = static_cast<int64_t>(size_of(weight_.view.dtype));
-  return (weight_.view.numel() + bias_.view.numel()) * size + prepared.bytes();
+  if (!kept_.weight.array) return 0;
+  const TensorView &w = kept_.weight, &b = kept_.bias;
+  return (w.numel() + b.numel()) * static_cast<int64_t>(size_of(w.dtype)) + prepared.bytes();
 }
 
-bool ConvStep::fold(const Layer& norm) {
-  PyObject *parameters = norm.get(FASTNN_NAME("_parameters")),
-           *buffers = norm.get(FASTNN_NAME("_buffers")), *eps = norm.get(FASTNN_NAME("eps")),
-           *cache = norm.get(FASTNN_NAME("_folded"));
-  if (!parameters || !buffers || !PyDict_Check(parameters) || !PyDict_Check(buffers) || !eps ||
-      !PyFloat_Check(eps) || !norm.is_false(FASTNN_NAME("training")) || !cache ||
-      !py::isinstance<FoldedNorm>(cache))
-    return false;
-  Weights affine, statistics;
-  if (!read_tensor(parameters, FASTNN_NAME("weight"), affine.weight, &affine.tensor) ||
-      !read_tensor(parameters, FASTNN_NAME("bias"), affine.bias, &affine.bias_tensor) ||
-      !read_tensor(buffers, FASTNN_NAME("running_mean"), statistics.bias,
-                   &statistics.bias_tensor) ||
-      !read_tensor(buffers, FASTNN_NAME("running_var"), statistics.weight, &statistics.tensor) ||
-      !statistics.bias.view || !statistics.weight.view)
-    return false;
+Folding ConvStep::fold(const Layer& norm, bool only_kept) {
+  PyObject* cache = norm.get(FASTNN_NAME("_folded"));
+  NormStep n;
+  if (!cache || !py::isinstance<FoldedNorm>(cache) || !n.read(norm)) return Folding::apart;
   auto* folded = py::handle(cache).cast<FoldedNorm*>();
-  if (!folded->find({{&w.weight, &w.tensor},
-                     {&w.bias, &w.bias_tensor},
-                     {&affine.weight, &affine.tensor},
-                     {&affine.bias, &affine.bias_tensor},
-                     {&statistics.bias, &statistics.bias_tensor},
-                     {&statistics.weight, &statistics.tensor}},
-                    PyFloat_AS_DOUBLE(eps)))
-    return false;
-  w = Weights{{folded->weight().view, folded->weight().array},
-              {folded->bias().view, folded->bias().array},
-              {},
-              {}};
-  prepared = &folded->prepared;
-  keep_prepared = py::reinterpret_borrow<py::object>(cache);
-  return true;
+  FoldedWeights found;
+  const Folding folding = folded->find({{w.weight, w.tensor},
+                                        {w.bias, w.bias_tensor},
+                                        {n.affine.weight, n.affine.tensor},
+                                        {n.affine.bias, n.affine.bias_tensor},
+                                        {n.mean, n.mean_tensor},
+                                        {n.var, n.var_tensor}},
+                                       n.eps, only_kept, &found);
+  if (folding != Folding::done) return folding;
+  const bool kept = folded->keeps(found);
+  p.prepares = true;  // the same kernel, kept or not
+  w = Weights{{found.weight.view, found.weight.array}, {found.bias.view, found.bias.array}, {}, {}};
+  prepared = kept ? &folded->prepared : nullptr;
+  keep_prepared = kept ? py::reinterpret_borrow<py::object>(cache) : py::object();
+  return folding;
 }
 
 }  // namespace fastnn

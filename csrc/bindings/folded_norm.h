@@ -5,41 +5,42 @@
 
 namespace fastnn {
 
-// A convolution's weight and bias with a batch norm behind it folded in, kept by the norm from call
-// to call. They count for as long as all tensors that they were made of have the same arrays,
-// nothing was written to those, and nobody else can.
+// A convolution's weight and bias with a batch norm behind it folded in.
+struct FoldedWeights {
+  NewArray weight, bias;
+};
+
+// Such weights, kept by the norm from call to call. They count for as long as all tensors that they
+// were made of have the same arrays, nothing was written to those, and nobody else can: otherwise
+// they are made anew, for one call where they cannot be kept, so that a result does not depend on
+// who else holds an array.
 class FoldedNorm {
  public:
   static constexpr int kSources = 6;
   struct Operand {
-    const Arg* arg;
-    const py::object* tensor;
+    const Arg& arg;
+    const py::object& tensor;
   };
+  using Operands = Operand[kSources];
 
   // Weight and bias of the convolution; weight, bias, mean and variance of the norm: of each array
-  // the caller holds one reference. False: somebody may write to one unseen, or they do not fit.
-  bool find(const Operand (&operands)[kSources], double eps);
+  // the caller holds one reference.
+  Folding find(const Operands& operands, double eps, bool only_kept, FoldedWeights* found);
+  bool keeps(const FoldedWeights& w) const { return kept_.weight.array.is(w.weight.array); }
   void clear() { *this = FoldedNorm{}; }
   int64_t bytes() const;
 
-  // What find() found. Nobody writes to it.
-  const NewArray& weight() const { return weight_; }
-  const NewArray& bias() const { return bias_; }
-  PreparedWeights prepared;
+  PreparedWeights prepared;  // of the weight that is kept
 
  private:
   struct Source {
     py::object array;  // a weak reference: who counts an array's owners counts none here
-    Py_ssize_t version = 0, exports = 0;
-
-    void set(const Operand& o);
-    bool is(const Operand& o) const;
+    MemoryState state;
   };
-  void make(const Operand (&operands)[kSources], double eps);
 
   Source sources_[kSources];
   double eps_ = 0;
-  NewArray weight_, bias_;
+  FoldedWeights kept_;
 };
 
 }  // namespace fastnn

@@ -15,15 +15,15 @@ class PreparedWeights {
  public:
   // What conv_forward may use for these views, or null. `array` is the weight's, of which the
   // caller holds one reference. No `weight`: an array that nobody writes to.
-  std::shared_ptr<const void> find(const ConvParams& p, const TensorView* views,
-                                   const TensorObject* weight, const py::object& array);
+  std::shared_ptr<const void> find(const ConvParams& p, const TensorView* views, py::handle weight,
+                                   const py::object& array);
   int64_t bytes() const;
 
  private:
   struct Slot {
     std::shared_ptr<const void> data;  // others may be using it while it is replaced
     py::object array;
-    Py_ssize_t version, exports;
+    MemoryState state;
     int64_t groups;
     size_t bytes;
     Isa isa;  // panels are as wide as its vectors
@@ -34,7 +34,7 @@ class PreparedWeights {
 // Convolution of (N, C, spatial...) or (C, spatial...), padded alike on both sides. With
 // `prepared`, w is the array of the tensor `weight`, or one that nobody writes to.
 NewArray conv_new(const ConvParams& p, const TensorView& x, const Arg& w, const TensorView& bias,
-                  PreparedWeights* prepared = nullptr, const TensorObject* weight = nullptr);
+                  PreparedWeights* prepared = nullptr, py::handle weight = {});
 
 // Pooling over the last `dims` axes; the windows as in Python.
 struct WindowArgs {

@@ -4,8 +4,7 @@
 namespace fastnn {
 
 std::shared_ptr<const void> PreparedWeights::find(const ConvParams& p, const TensorView* views,
-                                                  const TensorObject* weight,
-                                                  const py::object& array) {
+                                                  py::handle weight, const py::object& array) {
   const ConvPreparation wanted = conv_preparation(p, views);
   if (wanted.layout == ConvLayout::plain) return nullptr;
   Py_ssize_t references = 2;  // the tensor's and the caller's
@@ -14,16 +13,15 @@ std::shared_ptr<const void> PreparedWeights::find(const ConvParams& p, const Ten
     for (Slot& slot : slots_) slot = Slot{};
     return nullptr;
   }
-  const Py_ssize_t version = weight ? version_of(weight) : 0,
-                   exports = weight ? exports_of(weight) : 0;
+  const MemoryState state = weight ? MemoryState(weight) : MemoryState();
   Slot& slot = slots_[static_cast<int>(wanted.layout)];
-  if (slot.array.is(array) && slot.version == version && slot.exports == exports &&
-      slot.groups == p.groups && slot.bytes == wanted.bytes && slot.isa == active_isa())
+  if (slot.array.is(array) && slot.state == state && slot.groups == p.groups &&
+      slot.bytes == wanted.bytes && slot.isa == active_isa())
     return slot.data;
   slot = Slot{};
   const std::shared_ptr<void> data(pool_alloc(wanted.bytes), pool_free);
   conv_prepare(p, views, data.get());
-  slot = {data, array, version, exports, p.groups, wanted.bytes, active_isa()};
+  slot = {data, array, state, p.groups, wanted.bytes, active_isa()};
   return data;
 }
 

@@ -200,20 +200,22 @@ class Sequence {
   }
 
   // Reads convolution i, and folds a batch norm behind it into it. How many modules that are; 0:
-  // none.
-  Py_ssize_t read_conv(const Layer& layer, Py_ssize_t i, ConvStep& step) const {
+  // none. `only_kept`: none either where the folded weights would be made for this call.
+  Py_ssize_t read_conv(const Layer& layer, Py_ssize_t i, ConvStep& step, bool only_kept) const {
     if (!step.read(layer, Activation::none)) return 0;
     const Kind* behind = i + 1 < size_ ? kind_of(module(i + 1)) : nullptr;
     if (!behind || behind->run != run_batch_norm || behind->dims != layer.dims ||
         v_.view.ndim != layer.dims + 2)
       return 1;
     Layer norm;
-    return plain_kind(module(i + 1), norm) && step.fold(norm) ? 2 : 1;
+    if (!plain_kind(module(i + 1), norm)) return 1;
+    const Folding folding = step.fold(norm, only_kept);
+    return folding == Folding::done ? 2 : folding == Folding::apart ? 1 : 0;
   }
 
   Py_ssize_t run_one_conv(const Layer& layer, Py_ssize_t i) {
     ConvStep step;
-    const Py_ssize_t count = read_conv(layer, i, step);
+    const Py_ssize_t count = read_conv(layer, i, step, false);
     if (count == 0) return 0;
     step.p.activation = activation_of(i + count);
     if (!run_conv_step(step, v_)) return 0;
@@ -235,7 +237,7 @@ class Sequence {
     ConvStep step;
     Py_ssize_t count = 0;
     if (kind->run == run_conv) {
-      count = read_conv(layer, i, step);
+      count = read_conv(layer, i, step, true);
     } else if (kind->run == run_activated) {
       Activation activation = Activation::none;
       kind = activated_kind(layer, inner, &activation);

@@ -58,6 +58,20 @@ struct Weights {
   bool read(const Layer& layer);
 };
 
+// A batch norm in evaluation mode and with running statistics, as its layer says.
+struct NormStep {
+  Weights affine;
+  Arg mean, var;
+  py::object mean_tensor, var_tensor;
+  double eps = 0;
+
+  bool read(const Layer& layer);
+};
+
+// What became of a batch norm: it has to run by itself, it is folded, or it was not as its folded
+// weights cannot be kept.
+enum class Folding { apart, done, not_kept };
+
 // A convolution, as its layer says.
 struct ConvStep {
   ConvParams p;
@@ -66,9 +80,10 @@ struct ConvStep {
   py::object keep_prepared;
 
   bool read(const Layer& layer, Activation activation);
-  // Takes over the work of the batch norm behind it. False: that has to run by itself.
-  bool fold(const Layer& norm);
-  const TensorObject* weight() const { return as_tensor(w.tensor); }
+  // Takes over the work of the batch norm behind it, with weights that the norm keeps or, unless
+  // `only_kept`, that are made for this call.
+  Folding fold(const Layer& norm, bool only_kept);
+  py::handle weight() const { return w.tensor; }
 };
 // False: its layer's own forward() has to run.
 bool run_conv_step(const ConvStep& step, Value& v);

@@ -58,29 +58,36 @@ bool run_flatten(const Layer& layer, Value& v, Activation) {
   return true;
 }
 
+bool NormStep::read(const Layer& layer) {
+  PyObject *parameters = layer.get(FASTNN_NAME("_parameters")),
+           *buffers = layer.get(FASTNN_NAME("_buffers")), *epsilon = layer.get(FASTNN_NAME("eps"));
+  if (!parameters || !buffers || !PyDict_Check(parameters) || !PyDict_Check(buffers) || !epsilon ||
+      !PyFloat_Check(epsilon) || !layer.is_false(FASTNN_NAME("training")))
+    return false;
+  eps = PyFloat_AS_DOUBLE(epsilon);
+  return read_tensor(parameters, FASTNN_NAME("weight"), affine.weight, &affine.tensor) &&
+         read_tensor(parameters, FASTNN_NAME("bias"), affine.bias, &affine.bias_tensor) &&
+         read_tensor(buffers, FASTNN_NAME("running_mean"), mean, &mean_tensor) &&
+         read_tensor(buffers, FASTNN_NAME("running_var"), var, &var_tensor) && mean.view &&
+         var.view;
+}
+
 // In evaluation mode, and in place of an array that nobody else has.
 bool run_batch_norm(const Layer& layer, Value& v, Activation activation) {
-  PyObject *parameters = layer.get(FASTNN_NAME("_parameters")),
-           *buffers = layer.get(FASTNN_NAME("_buffers")), *eps = layer.get(FASTNN_NAME("eps"));
   const DType dtype = v.view.dtype;
-  if (!parameters || !buffers || !PyDict_Check(parameters) || !PyDict_Check(buffers) || !eps ||
-      !PyFloat_Check(eps) || !layer.is_false(FASTNN_NAME("training")) || !v.view.contiguous() ||
-      v.view.ndim != layer.dims + 2 || (dtype != DType::f32 && dtype != DType::f64))
+  NormStep n;
+  if (!v.view.contiguous() || v.view.ndim != layer.dims + 2 ||
+      (dtype != DType::f32 && dtype != DType::f64) || !n.read(layer))
     return false;
-  Arg w, b, mean, var;
-  if (!read_tensor(parameters, FASTNN_NAME("weight"), w) ||
-      !read_tensor(parameters, FASTNN_NAME("bias"), b) ||
-      !read_tensor(buffers, FASTNN_NAME("running_mean"), mean) ||
-      !read_tensor(buffers, FASTNN_NAME("running_var"), var) || !mean.view || !var.view)
-    return false;
-  for (const Arg* a : {&w, &b, &mean, &var})
+  for (const Arg* a : {&n.affine.weight, &n.affine.bias, &n.mean, &n.var})
     if (a->view && (a->view.dtype != dtype || !a->view.contiguous())) return false;
   const NewArray saved_mean = new_array(dtype, {v.view.shape[1]}),
                  rstd = new_array(dtype, {v.view.shape[1]});
   NewArray y{v.view, v.array};
   if (v.tensor) y = new_array(dtype, v.view.shape, v.view.ndim);
-  run_op(batch_norm_forward, BatchNormParams{false, 0, PyFloat_AS_DOUBLE(eps), activation},
-         {merge_inner_axes(v.view), w, b, mean, var, merge_inner_axes(y.view), saved_mean, rstd});
+  run_op(batch_norm_forward, BatchNormParams{false, 0, n.eps, activation},
+         {merge_inner_axes(v.view), n.affine.weight, n.affine.bias, n.mean, n.var,
+          merge_inner_axes(y.view), saved_mean, rstd});
   v.set(std::move(y));
   return true;
 }

@@ -65,4 +65,22 @@ inline Py_ssize_t exports_of(const TensorObject* t) {
   return t->version ? reinterpret_cast<VersionCounter*>(t->version)->exports : 0;
 }
 
+// How a tensor's memory was when something was made of it, as far as it was written to through
+// tensors or handed out. (Another counter for the same array may come to the same numbers.)
+struct MemoryState {
+  py::object counter;
+  Py_ssize_t version = 0, exports = 0;
+
+  MemoryState() = default;
+  explicit MemoryState(py::handle tensor) {
+    VersionCounter* c = version_counter(tensor);
+    counter = py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(c));
+    version = c->value;
+    exports = c->exports;
+  }
+  bool operator==(const MemoryState& other) const {
+    return counter.is(other.counter) && version == other.version && exports == other.exports;
+  }
+};
+
 }  // namespace fastnn

@@ -273,11 +273,15 @@ Correlation unprepared(Correlation c) {
   return c;
 }
 
-// Taps apart: the tiles of a phase must not reach far over its edge, and its rows are transformed
-// by vectors, so that short ones need many filters to be worth it.
-bool suits_phases(const Correlation& c, int64_t tiles, int64_t tile_columns) {
-  constexpr int64_t kLeastWork = 512;  // filters times tiles of a row
-  return 2 * 4 * tiles <= 3 * c.axis[1].out * c.axis[2].out && c.out * tile_columns >= kLeastWork;
+// Taps apart: the tiles of a phase must not reach far over its edge; its rows are transformed by
+// vectors, so that short ones need many filters to be worth it; and a task has a row of every
+// phase, which the cache should hold.
+bool suits_phases(const Correlation& c, int64_t tiles, int64_t across) {
+  constexpr int64_t kLeastWork = 512;  // filters times tiles of a phase's row
+  const int64_t phases = std::abs(c.axis[1].tap_step * c.axis[2].tap_step);
+  return 2 * 4 * tiles <= 3 * c.axis[1].out * c.axis[2].out &&
+         c.out * across >= kLeastWork * phases &&
+         kPoints * kElem * c.in * across <= 2 * static_cast<int64_t>(cache_sizes().l2);
 }
 
 }  // namespace
@@ -290,10 +294,11 @@ bool prefers_winograd(const Correlation& c) {
       x.step != 1 || c.image.axis[2] != 1 || c.in * z.taps < 24 || c.out < least_out)
     return false;
   const int64_t gap_y = std::abs(y.tap_step), gap_x = std::abs(x.tap_step);
-  const int64_t tile_columns = ceil_div(x.out, 2 * gap_x);
-  const int64_t tiles = gap_y * ceil_div(y.out, 2 * gap_y) * gap_x * tile_columns;
+  if (gap_y > y.out || gap_x > x.out) return false;
+  const int64_t across = gap_y * gap_x * ceil_div(x.out, 2 * gap_x);
+  const int64_t tiles = ceil_div(y.out, 2 * gap_y) * across;
   return c.batch * z.out * tiles >= least_tiles(c) &&
-         (gap_y * gap_x == 1 || suits_phases(c, tiles, tile_columns));
+         (gap_y * gap_x == 1 || suits_phases(c, tiles, across));
 }
 
 size_t correlate_winograd_workspace(const Correlation& c) {

@@ -200,6 +200,7 @@ class Run : GemmParts {
     GemmTile tile;  // not zeroed as a whole: that takes a tenth of a small product's time
     tile.ahead = tile.bias_m = tile.bias_n = nullptr;
     tile.behind = nullptr;
+    tile.place = nullptr;
     tile.ahead_step = tile.ahead_left = tile.ahead_run = 0;
     tile.ahead_pieces = plan_.far;
     tile.k = t.k.size();
@@ -307,8 +308,8 @@ class Run : GemmParts {
     if (t.first && tile.beta != 0) gather_output(out, tile.m, tile.n, tile.c);
     tile.behind = behind.m > 0 ? &behind : nullptr;
     if (f_.stores_behind) {
-      tile.ahead = t.last && can_wait(tile) ? out : nullptr;
-      tile.ahead_step = p_.c.row * out_size_;
+      tile.place = t.last && can_wait(tile) ? out : nullptr;
+      tile.place_row = p_.c.row * out_size_;
     }
     kernel(tile);
     if (!t.last) return;

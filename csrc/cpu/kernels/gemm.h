@@ -25,8 +25,7 @@ struct GemmTile {
   // of kAheadBytes with every kAheadStep values of k. A hint, not taken at every level. `packed`
   // takes one piece and goes on `ahead_step` bytes; `direct`, which may be given null, takes
   // `ahead_pieces`, going on along `ahead_left` pieces, then `ahead_step` bytes behind their end
-  // along the next `ahead_run`. A family that stores behind gets where the first of this tile's
-  // rows will be stored, rows being `ahead_step` bytes apart, or null.
+  // along the next `ahead_run`.
   static constexpr int kAheadStep = 8, kAheadBytes = 256;
   const void* ahead;
   int64_t ahead_step, ahead_pieces, ahead_left, ahead_run;
@@ -36,6 +35,9 @@ struct GemmTile {
   // activation, or null: `packed` stores all its rows meanwhile and sets its m to 0, or none. Where
   // the family says so.
   GemmFinish* behind;
+  // Where such a tile's own rows will be stored, `place_row` bytes apart, or null.
+  const void* place;
+  int64_t place_row;
   void* c;
   int64_t c_row;  // columns of c and src are adjacent
   const void* src;

@@ -36,8 +36,8 @@ struct Rows {
 class Meanwhile {
  public:
   Meanwhile(const GemmTile& t, int64_t steps) : behind_(t.behind) {
-    place_ = static_cast<const char*>(t.ahead);
-    place_row_ = t.ahead_step;
+    place_ = static_cast<const char*>(t.place);
+    place_row_ = t.place_row;
     places_ = place_ ? t.m : 0;
     places_in_step_ = static_cast<int>((places_ + steps - 1) / steps);
     if (!behind_) return;
