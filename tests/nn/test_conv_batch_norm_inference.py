@@ -149,7 +149,7 @@ def test_same_bits_for_every_number_of_threads():
 
 
 def test_nothing_is_folded_twice():
-    """A write that nobody can see is not: from an address that was asked for before the first call."""
+    """So a write that nobody can see, through an address from before the first call, does not count."""
     model, x = model_and_image("winograd")
     weight = model[0].weight
     address, values = weight.data_ptr(), np.ones(weight.shape, np.float32)
@@ -285,16 +285,51 @@ def test_an_array_that_somebody_holds(source):
 
 
 def test_a_state_that_somebody_holds():
-    model, x = model_and_image("winograd")
-    check(model, x)
+    """The folded weights are made for every call: the same bits as those that are kept."""
+    model, x = model_and_image("winograd", nn.ReLU())
+    kept = check(model, x)
     state = model.state_dict()
-    check_apart(model, x)
+    for _ in range(2):
+        np.testing.assert_array_equal(model(x).numpy(), kept)
+        assert folded(model) == 0
     for t in state.values():
         t.mul_(2)
-        check_apart(model, x)
+        assert (check(model, x) != kept).any() and folded(model) == 0
     del state, t
     check(model, x)
     assert folded(model) > 0
+
+
+@pytest.mark.parametrize("size", [5, 7, 12, 30])
+def test_same_bits_whoever_holds_an_array(size):
+    """Also of images so small that only kept weights could pay for another kernel."""
+    model = nn.Sequential(
+        nn.Conv2d(32, 48, 3, padding=1), nn.BatchNorm2d(48), nn.ReLU6(),
+        nn.Conv2d(48, 48, 3, padding=1, groups=48), nn.BatchNorm2d(48), nn.ReLU6(),
+        nn.Conv2d(48, 32, 1), nn.BatchNorm2d(32),
+    ).eval()  # fmt: skip
+    x = fastnn.randn(2, 32, size, size)
+    with fastnn.no_grad():
+        kept = model(x).numpy()
+        for held in (model.state_dict(), model[3].weight.detach(), model[7].running_var.numpy()):
+            np.testing.assert_array_equal(model(x).numpy(), kept)
+            del held
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_tensor_wrapped_again(source):
+    """The same array, whose writes another counter counts, perhaps up to the same number."""
+    place, name = source.split(".")
+    wrap = nn.Buffer if name.startswith("running") else lambda t: nn.Parameter(t, False)
+    for writes in range(4):
+        model, x = model_and_image("winograd")
+        model = copy.deepcopy(model)
+        before = check(model, x)
+        fields = model[int(place)]
+        setattr(fields, name, wrap(getattr(fields, name).mul_(2)))
+        for _ in range(writes):
+            getattr(fields, name).mul_(1.5)
+        assert (check(model, x) != before).any()
 
 
 def test_eps_may_change():

@@ -190,6 +190,19 @@ def test_changes_are_seen(name, change):
         check(model, x)
 
 
+@pytest.mark.parametrize("name", ["winograd", "filters, stride", "pointwise"])
+def test_a_weight_wrapped_again(name):
+    """The same array, whose writes another counter counts, perhaps up to the same number."""
+    for writes in range(4):
+        model, x = layer_and_image(name)
+        model = copy.deepcopy(model)
+        before = check(model, x)
+        model[0].weight = nn.Parameter(model[0].weight.mul_(2), requires_grad=False)
+        for _ in range(writes):
+            model[0].weight.mul_(1.5)
+        assert (check(model, x) != before).any()
+
+
 def test_the_instruction_set_may_change():
     model = layer_of((32, 64, 5, 1, 2, 1, 1))
     x = fastnn.randn(1, 32, 12, 12)
