@@ -43,35 +43,33 @@ bool only_ours(const FoldedNorm::Operands& operands) {
 
 }  // namespace
 
-Folding FoldedNorm::find(const Operands& operands, double eps, bool only_kept,
-                         FoldedWeights* found) {
-  if (!fits(operands)) return Folding::apart;
+bool FoldedNorm::find(const Operands& operands, double eps, FoldedWeights* found) {
+  if (!fits(operands)) return false;
   const bool ours = only_ours(operands);
-  if (only_kept && !ours) return Folding::not_kept;
   Source now[kSources];
   bool same = ours && kept_.weight.array && eps_ == eps;
-  for (int i = 0; i < kSources; ++i) {
+  for (int i = 0; ours && i < kSources; ++i) {
     if (operands[i].tensor)
       now[i] = {py::weakref(operands[i].arg.keep), MemoryState(operands[i].tensor)};
     same = same && now[i].array.is(sources_[i].array) && now[i].state == sources_[i].state;
   }
   if (same) {
     *found = kept_;
-    return Folding::done;
+    return true;
   }
   clear();
   const TensorView& w = operands[0].arg.view;
   *found = {new_array_like(w, w.dtype), new_array(w.dtype, {w.shape[0]})};
-  if (!by_channel(w, found->weight)) return Folding::apart;
+  if (!by_channel(w, found->weight)) return false;
   // With the GIL: another thread would take our references for somebody who writes.
   launch(batch_norm_fold, BatchNormFoldParams{eps},
          {rows(w), operands[1].arg, operands[2].arg, operands[3].arg, operands[4].arg,
           operands[5].arg, rows(found->weight), found->bias});
-  if (!ours) return Folding::done;
+  if (!ours) return true;
   std::move(now, now + kSources, sources_);
   eps_ = eps;
   kept_ = *found;
-  return Folding::done;
+  return true;
 }
 
 int64_t FoldedNorm::bytes() const {
@@ -80,26 +78,30 @@ int64_t FoldedNorm::bytes() const {
   return (w.numel() + b.numel()) * static_cast<int64_t>(size_of(w.dtype)) + prepared.bytes();
 }
 
-Folding ConvStep::fold(const Layer& norm, bool only_kept) {
+bool ConvStep::fold(const Layer& norm) {
   PyObject* cache = norm.get(FASTNN_NAME("_folded"));
   NormStep n;
-  if (!cache || !py::isinstance<FoldedNorm>(cache) || !n.read(norm)) return Folding::apart;
+  if (!cache || !py::isinstance<FoldedNorm>(cache) || !n.read(norm)) return false;
   auto* folded = py::handle(cache).cast<FoldedNorm*>();
   FoldedWeights found;
-  const Folding folding = folded->find({{w.weight, w.tensor},
-                                        {w.bias, w.bias_tensor},
-                                        {n.affine.weight, n.affine.tensor},
-                                        {n.affine.bias, n.affine.bias_tensor},
-                                        {n.mean, n.mean_tensor},
-                                        {n.var, n.var_tensor}},
-                                       n.eps, only_kept, &found);
-  if (folding != Folding::done) return folding;
-  const bool kept = folded->keeps(found);
-  p.prepares = true;  // the same kernel, kept or not
+  if (!folded->find({{w.weight, w.tensor},
+                     {w.bias, w.bias_tensor},
+                     {n.affine.weight, n.affine.tensor},
+                     {n.affine.bias, n.affine.bias_tensor},
+                     {n.mean, n.mean_tensor},
+                     {n.var, n.var_tensor}},
+                    n.eps, &found))
+    return false;
+  if (folded->keeps(found)) {
+    prepared = &folded->prepared;
+    keep_prepared = py::reinterpret_borrow<py::object>(cache);
+  } else {  // laid out for this call, too, so that the same kernels run
+    for_this_call = true;
+    keep_prepared = py::cast(PreparedWeights());
+    prepared = keep_prepared.cast<PreparedWeights*>();
+  }
   w = Weights{{found.weight.view, found.weight.array}, {found.bias.view, found.bias.array}, {}, {}};
-  prepared = kept ? &folded->prepared : nullptr;
-  keep_prepared = kept ? py::reinterpret_borrow<py::object>(cache) : py::object();
-  return folding;
+  return true;
 }
 
 }  // namespace fastnn

@@ -11,9 +11,9 @@ struct FoldedWeights {
 };
 
 // Such weights, kept by the norm from call to call. They count for as long as all tensors that they
-// were made of have the same arrays, nothing was written to those, and nobody else can: otherwise
-// they are made anew, for one call where they cannot be kept, so that a result does not depend on
-// who else holds an array.
+// were made of have the same arrays, nothing was written to those, and nobody else can. Otherwise
+// they are made anew; for one call only where somebody else has an array: the bits of a result do
+// not depend on that.
 class FoldedNorm {
  public:
   static constexpr int kSources = 6;
@@ -25,7 +25,8 @@ class FoldedNorm {
 
   // Weight and bias of the convolution; weight, bias, mean and variance of the norm: of each array
   // the caller holds one reference.
-  Folding find(const Operands& operands, double eps, bool only_kept, FoldedWeights* found);
+  // False: they do not fit.
+  bool find(const Operands& operands, double eps, FoldedWeights* found);
   bool keeps(const FoldedWeights& w) const { return kept_.weight.array.is(w.weight.array); }
   void clear() { *this = FoldedNorm{}; }
   int64_t bytes() const;

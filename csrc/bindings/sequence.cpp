@@ -200,22 +200,27 @@ class Sequence {
   }
 
   // Reads convolution i, and folds a batch norm behind it into it. How many modules that are; 0:
-  // none. `only_kept`: none either where the folded weights would be made for this call.
-  Py_ssize_t read_conv(const Layer& layer, Py_ssize_t i, ConvStep& step, bool only_kept) const {
+  // none.
+  Py_ssize_t read_conv(const Layer& layer, Py_ssize_t i, ConvStep& step) {
+    for (Read& read : read_)
+      if (read.place.at == i) {
+        read.place.at = -1;
+        step = std::move(read.step);
+        step.p.activation = Activation::none;
+        return read.place.count;
+      }
     if (!step.read(layer, Activation::none)) return 0;
     const Kind* behind = i + 1 < size_ ? kind_of(module(i + 1)) : nullptr;
     if (!behind || behind->run != run_batch_norm || behind->dims != layer.dims ||
         v_.view.ndim != layer.dims + 2)
       return 1;
     Layer norm;
-    if (!plain_kind(module(i + 1), norm)) return 1;
-    const Folding folding = step.fold(norm, only_kept);
-    return folding == Folding::done ? 2 : folding == Folding::apart ? 1 : 0;
+    return plain_kind(module(i + 1), norm) && step.fold(norm) ? 2 : 1;
   }
 
   Py_ssize_t run_one_conv(const Layer& layer, Py_ssize_t i) {
     ConvStep step;
-    const Py_ssize_t count = read_conv(layer, i, step, false);
+    const Py_ssize_t count = read_conv(layer, i, step);
     if (count == 0) return 0;
     step.p.activation = activation_of(i + count);
     if (!run_conv_step(step, v_)) return 0;
@@ -224,7 +229,7 @@ class Sequence {
 
   // Adds module i if it is a convolution, or an activation of the last one, and returns how many
   // modules that are. 0: it is neither, and does something.
-  Py_ssize_t add_step(Py_ssize_t i, std::vector<ConvStep>& steps) const {
+  Py_ssize_t add_step(Py_ssize_t i, std::vector<ConvStep>& steps) {
     Layer layer, inner;
     const Kind* kind = plain_kind(module(i), layer);
     if (!kind) return 0;
@@ -237,7 +242,7 @@ class Sequence {
     ConvStep step;
     Py_ssize_t count = 0;
     if (kind->run == run_conv) {
-      count = read_conv(layer, i, step, true);
+      count = read_conv(layer, i, step);
     } else if (kind->run == run_activated) {
       Activation activation = Activation::none;
       kind = activated_kind(layer, inner, &activation);
@@ -251,23 +256,37 @@ class Sequence {
   Py_ssize_t run_chain(Py_ssize_t first) {
     if (first < searched_ || v_.view.ndim != 4 || v_.view.numel() < kLeastChained) return 0;
     std::vector<ConvStep> steps;
+    std::vector<Place> places;          // of the steps
     Py_ssize_t end = first, third = 0;  // `third`: the first module behind two steps
     while (end < size_) {
       const Py_ssize_t count = add_step(end, steps);
       if (count == 0) break;
+      if (steps.size() > places.size()) places.push_back({end, count});
       end += count;
       if (steps.size() <= 2) third = end;
     }
     if (steps.size() > 1 && run_conv_chain(steps, v_)) return end - first;
-    if (steps.size() > 1 && run_conv_pair(steps[0], steps[1], v_)) return third - first;
+    const bool pair = steps.size() > 1 && run_conv_pair(steps[0], steps[1], v_);
+    for (size_t i = pair ? 2 : 0; i < steps.size(); ++i)
+      if (steps[i].for_this_call) read_.push_back({places[i], std::move(steps[i])});
+    if (pair) return third - first;
     searched_ = end;
     return 0;
   }
+
+  struct Place {
+    Py_ssize_t at, count;  // modules: the first, and how many
+  };
+  struct Read {
+    Place place;
+    ConvStep step;
+  };
 
   Value& v_;
   py::object list_;
   Py_ssize_t size_ = 0;
   Py_ssize_t searched_ = 0;  // modules before this one are in no chain
+  std::vector<Read> read_;   // what a search has folded for this call, and is yet to run
 };
 
 void run_all(py::handle modules, Value& v) { Sequence(modules, v).run(); }

@@ -68,10 +68,6 @@ struct NormStep {
   bool read(const Layer& layer);
 };
 
-// What became of a batch norm: it has to run by itself, it is folded, or it was not as its folded
-// weights cannot be kept.
-enum class Folding { apart, done, not_kept };
-
 // A convolution, as its layer says.
 struct ConvStep {
   ConvParams p;
@@ -80,9 +76,10 @@ struct ConvStep {
   py::object keep_prepared;
 
   bool read(const Layer& layer, Activation activation);
-  // Takes over the work of the batch norm behind it, with weights that the norm keeps or, unless
-  // `only_kept`, that are made for this call.
-  Folding fold(const Layer& norm, bool only_kept);
+  bool for_this_call = false;  // weights with a batch norm folded in that nobody keeps
+
+  // Takes over the work of the batch norm behind it. False: that has to run by itself.
+  bool fold(const Layer& norm);
   py::handle weight() const { return w.tensor; }
 };
 // False: its layer's own forward() has to run.

@@ -61,9 +61,6 @@ VersionCounter* version_counter(py::handle tensor);
 inline Py_ssize_t version_of(const TensorObject* t) {
   return t->version ? reinterpret_cast<VersionCounter*>(t->version)->value : 0;
 }
-inline Py_ssize_t exports_of(const TensorObject* t) {
-  return t->version ? reinterpret_cast<VersionCounter*>(t->version)->exports : 0;
-}
 
 // How a tensor's memory was when something was made of it, as far as it was written to through
 // tensors or handed out. (Another counter for the same array may come to the same numbers.)

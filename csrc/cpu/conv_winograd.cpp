@@ -273,15 +273,21 @@ Correlation unprepared(Correlation c) {
   return c;
 }
 
-// Taps apart: the tiles of a phase must not reach far over its edge; its rows are transformed by
-// vectors, so that short ones need many filters to be worth it; and a task has a row of every
-// phase, which the cache should hold.
-bool suits_phases(const Correlation& c, int64_t tiles, int64_t across) {
+// Tiles that reach far over an edge are for nothing, and columns of two pixels leave vectors of
+// tiles empty.
+bool fills_tiles(const Correlation& c, int64_t tiles) {
+  const int64_t rows = c.axis[1].out, columns = c.axis[2].out;
+  return 2 * 4 * tiles <= 3 * rows * columns && columns > 2;
+}
+
+// Taps apart: rows of a phase are transformed by vectors, so that short ones need many filters to
+// be worth it; and a task has a row of every phase (of some planes), which the cache should hold.
+bool suits_phases(const Correlation& c, int64_t across) {
   constexpr int64_t kLeastWork = 512;  // filters times tiles of a phase's row
   const int64_t phases = std::abs(c.axis[1].tap_step * c.axis[2].tap_step);
-  return 2 * 4 * tiles <= 3 * c.axis[1].out * c.axis[2].out &&
-         c.out * across >= kLeastWork * phases &&
-         kPoints * kElem * c.in * across <= 2 * static_cast<int64_t>(cache_sizes().l2);
+  return phases == 1 ||
+         (c.out * across >= kLeastWork * phases &&
+          kPoints * kElem * c.in * across <= 2 * static_cast<int64_t>(cache_sizes().l2));
 }
 
 }  // namespace
@@ -297,8 +303,8 @@ bool prefers_winograd(const Correlation& c) {
   if (gap_y > y.out || gap_x > x.out) return false;
   const int64_t across = gap_y * gap_x * ceil_div(x.out, 2 * gap_x);
   const int64_t tiles = ceil_div(y.out, 2 * gap_y) * across;
-  return c.batch * z.out * tiles >= least_tiles(c) &&
-         (gap_y * gap_x == 1 || suits_phases(c, tiles, across));
+  return c.batch * z.out * tiles >= least_tiles(c) && fills_tiles(c, tiles) &&
+         suits_phases(c, across);
 }
 
 size_t correlate_winograd_workspace(const Correlation& c) {

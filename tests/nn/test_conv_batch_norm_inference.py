@@ -300,18 +300,33 @@ def test_a_state_that_somebody_holds():
     assert folded(model) > 0
 
 
-@pytest.mark.parametrize("size", [5, 7, 12, 30])
-def test_same_bits_whoever_holds_an_array(size):
-    """Also of images so small that only kept weights could pay for another kernel."""
+def unit(i, o, k, groups=1):
+    return nn.Conv2d(i, o, k, padding=k // 2, groups=groups), nn.BatchNorm2d(o)
+
+
+@pytest.mark.parametrize(
+    "shape", [(2, 32, 5, 5), (1, 32, 7, 7), (2, 32, 30, 30), (1, 40, 80, 80)], ids=str
+)
+@pytest.mark.parametrize("taps", [1, 3])
+def test_same_bits_whoever_holds_an_array(taps, shape):
+    """Also of images so small that only kept weights could pay for another kernel, and where layers run together."""
+    c = shape[1]
     model = nn.Sequential(
-        nn.Conv2d(32, 48, 3, padding=1), nn.BatchNorm2d(48), nn.ReLU6(),
-        nn.Conv2d(48, 48, 3, padding=1, groups=48), nn.BatchNorm2d(48), nn.ReLU6(),
-        nn.Conv2d(48, 32, 1), nn.BatchNorm2d(32),
-    ).eval()  # fmt: skip
-    x = fastnn.randn(2, 32, size, size)
+        *unit(c, 6 * c, taps),
+        nn.ReLU6(),
+        *unit(6 * c, 6 * c, 3, 6 * c),
+        nn.ReLU6(),
+        *unit(6 * c, c, 1),
+    ).eval()
+    x = fastnn.randn(shape)
     with fastnn.no_grad():
         kept = model(x).numpy()
-        for held in (model.state_dict(), model[3].weight.detach(), model[7].running_var.numpy()):
+        for hold in (
+            nn.Module.state_dict,
+            lambda m: m[3].weight.detach(),
+            lambda m: m[7].running_var.numpy(),
+        ):
+            held = hold(model)
             np.testing.assert_array_equal(model(x).numpy(), kept)
             del held
 
