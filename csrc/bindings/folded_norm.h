@@ -24,8 +24,7 @@ class FoldedNorm {
   using Operands = Operand[kSources];
 
   // Weight and bias of the convolution; weight, bias, mean and variance of the norm: of each array
-  // the caller holds one reference.
-  // False: they do not fit.
+  // the caller holds one reference. False: they do not fit.
   bool find(const Operands& operands, double eps, FoldedWeights* found);
   bool keeps(const FoldedWeights& w) const { return kept_.weight.array.is(w.weight.array); }
   void clear() { *this = FoldedNorm{}; }

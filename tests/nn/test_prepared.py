@@ -2,7 +2,6 @@
 
 import copy
 import ctypes
-import threading
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ import fastnn
 from fastnn import _core, nn
 from fastnn.nn import functional as F
 from tests.backends import isa
+from tests.nn.inference import run_while
 
 # in, out, kernel, stride, padding, dilation, groups, image: few and many tiles, panels that are not full,
 # several blocks of channels.
@@ -277,21 +277,5 @@ def test_state_is_what_it_was():
 
 def test_several_threads_while_the_weight_changes():
     model, x = layer_and_image("winograd")
-    errors = []
-
-    def run():
-        try:
-            for _ in range(30):
-                assert model(x).isfinite().all()
-        except Exception as e:
-            errors.append(e)
-
-    threads = [threading.Thread(target=run) for _ in range(3)]
-    for t in threads:
-        t.start()
-    for _ in range(30):
-        model[0].weight.mul_(1.01)
-    for t in threads:
-        t.join()
-    assert not errors
+    run_while(model, x, lambda: model[0].weight.mul_(1.01))
     check(model, x)

@@ -7,17 +7,7 @@ import pytest
 
 import fastnn
 from fastnn import nn
-
-
-def seen(bn):
-    """A batch norm after some training."""
-    bn.running_mean.uniform_(-1, 1)
-    bn.running_var.uniform_(0.5, 2)
-    if bn.affine:
-        bn.weight.data.uniform_(-2, 2)
-        bn.bias.data.uniform_(-1, 1)
-    return bn
-
+from tests.nn.inference import seen
 
 LAYERS = {
     "conv1d": (lambda: nn.Conv1d(3, 5, 3, 2, 1), (2, 3, 11)),
