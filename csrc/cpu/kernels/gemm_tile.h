@@ -145,6 +145,30 @@ static void packed_tile(const GemmTile& t) {
   write_tile<T, R, NV>(t, acc);
 }
 
+// The rows of the tile below, asked for where they lie, a line in every step: a tile's rows are
+// short runs, which end before the caches foresee anything. (As many rows as a line has values, or
+// twice that: the few beyond the tile come early.)
+template <class T, int R>
+class RowsBelow {
+  static constexpr int kLine = 64 / sizeof(T), kEach = (R + kLine - 1) / kLine;
+
+ public:
+  RowsBelow(const T* a, int64_t row, int64_t step)
+      : at_(a + R * row), row_(step == 1 ? row : 0), step_(step == 1 ? kLine : 0) {}
+
+  // With k going down from the number of products to 1.
+  void ask(int64_t k) {
+    const int64_t r = k & (kLine - 1);
+    FASTNN_UNROLL for (int i = 0; i < kEach; ++i)
+        __builtin_prefetch(at_ + (r + i * kLine) * row_, 0, 2);
+    at_ += r == 1 ? step_ : 0;
+  }
+
+ private:
+  const T* at_;
+  int64_t row_, step_;
+};
+
 // Rows are addressed three to a pointer (p, p + row, p + 2 row), which spares integer registers.
 // Far: t.ahead is asked for, too.
 template <class T, int R, int NV, bool Far = false>
@@ -161,10 +185,12 @@ static void direct_tile(const GemmTile& t) {
   int64_t left = t.ahead_left;
   const T* a[G];
   FASTNN_UNROLL for (int g = 0; g < G; ++g) a[g] = static_cast<const T*>(t.a) + 3 * g * row;
+  RowsBelow<T, R> below(static_cast<const T*>(t.a), row, step);
   const EdgeLoad<T> edge(t.n - (NV - 1) * L);
   Vec<T> acc[R][NV] = {};
 #pragma GCC unroll 1
   for (int64_t k = t.k; k > 0; --k) {
+    if (kVecBytes == 64 && R == kRows && !Far) below.ask(k);  // else there is no time
     if (Far && k % GemmTile::kAheadStep == 0) {
       for (int64_t i = t.ahead_pieces; i > 0; --i) {
         FASTNN_UNROLL for (int at = 0; at < GemmTile::kAheadBytes; at += 64)
