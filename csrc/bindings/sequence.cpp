@@ -168,6 +168,7 @@ class Sequence {
     if (kind->run == run_sequence) return run_sequence(layer, v_, Activation::none);
     if (kind->run == run_batch_norm)
       if (const Py_ssize_t count = normalize(layer, i)) return count;
+    if (kind->run == run_rectifier && pool_first(layer, i)) return 2;
     try {
       if (!v_.load()) return 0;
       if (kind->run == run_conv || kind->run == run_activated)
@@ -197,6 +198,29 @@ class Sequence {
     v_.take(PyObject_CallMethodObjArgs(module(i), FASTNN_NAME("_normalized"),
                                        v_.as_tensor_object().ptr(), name, nullptr));
     return 2;
+  }
+
+  // Where gradients are wanted, a max pool behind rectifier i runs before it: the largest value is
+  // the same, and so are the gradients (of a window without a positive value there are none), but
+  // the rectifier passes over the windows' results only, forward and backward.
+  bool pool_first(const Layer& rectifier, Py_ssize_t i) {
+    if (v_.array || Py_TYPE(v_.tensor.ptr()) != tensor_types.tensor || !wants_grad(v_.tensor))
+      return false;
+    if (!rectifier.is_false(FASTNN_NAME("inplace")) && !is_new(i)) return false;
+    Layer pool;
+    const Kind* behind = i + 1 < size_ ? plain_kind(module(i + 1), pool) : nullptr;
+    if (!behind || behind->run != run_max_pool || !pool.is_false(FASTNN_NAME("return_indices")))
+      return false;
+    v_.call(module(i + 1));
+    v_.call(module(i));
+    return true;
+  }
+
+  // Whether nobody else sees what module i gets: the one before it has computed it.
+  bool is_new(Py_ssize_t i) const {
+    Layer before;
+    const Kind* kind = i > 0 ? plain_kind(module(i - 1), before) : nullptr;
+    return kind && kind->activates;
   }
 
   // Reads convolution i, and folds a batch norm behind it into it. How many modules that are; 0:
