@@ -10,6 +10,10 @@
 // channels of its own (see Planes). A task then takes rows of neighbouring planes: what it sees is
 // transformed once, and a channel of another tap is the same tiles a plane further.
 //
+// Kernels larger than 3x3, and strides, make several pieces of a filter, and a stride several
+// images of one (see conv_winograd_axis.h): all that a point sums of a channel follows on each
+// other.
+//
 // Sums of tiles with NaN or infinity spread these to pixels that do not see them: where a result is
 // not finite, the correlation is computed again by the formula.
 #include <algorithm>
@@ -27,8 +31,6 @@ namespace fastnn {
 namespace {
 
 constexpr int64_t kPoints = WinogradPlan::kPoints, kElem = WinogradPlan::kElem;
-constexpr int64_t kWorthIt = 49;          // tiles: the filters must be transformed first
-constexpr int64_t kWorthItPrepared = 12;  // tiles, where they were
 
 class WinogradRun {
  public:
@@ -53,7 +55,7 @@ class WinogradRun {
   // Whether all results are finite.
   bool all() {
     fill_offsets(p_.rows, offset_);
-    fill_offsets(p_.tile_rows - (p_.bands - 1) * p_.rows, offset_ + p_.block);
+    fill_offsets(p_.y.tiles - (p_.bands - 1) * p_.rows, offset_ + p_.block * p_.listed);
     if (p_.share_filters && !c_.prepared) transform_all_filters(filters_);
     constexpr int64_t chunks = WinogradPlan::kImageTasks;  // of channels
     if (p_.share_image)
@@ -87,15 +89,26 @@ class WinogradRun {
     t.image = at / each * p_.span + within;
     t.images = std::min(p_.images, p_.span - within);
     t.row = i % p_.bands * p_.rows;
-    t.rows = std::min(p_.rows, p_.tile_rows - t.row);
+    t.rows = std::min(p_.rows, p_.y.tiles - t.row);
     return t;
   }
 
-  // Where the channels of a block lie, for so many rows of tiles.
+  // Where the channels and pieces of a block lie at each point, for so many rows of tiles.
   void fill_offsets(int64_t rows, int64_t* offset) const {
-    const int64_t taps = p_.of.taps();
-    for (int64_t i = 0; i < p_.block; ++i)
-      offset[i] = i / taps * p_.tiles + plane_of_tap(i % taps) * rows * p_.across;
+    const int64_t taps = p_.of.taps(), columns = p_.x.tiles + p_.x.extra;
+    for (int64_t point = 0; point < kPoints; ++point) {
+      const WinogradPoint& at = p_.points[point];
+      if (at.like < point) continue;
+      int64_t* to = offset + at.list * p_.block;
+      for (int64_t i = 0; i < p_.block; ++i) {
+        const int64_t plane = plane_of_tap(i % taps) * p_.phases * p_.plane_tiles(rows);
+        p_.for_pieces(point, [&](const WinogradPiece& y, const WinogradPiece& x) {
+          const int64_t phase = p_.places[y.phase * p_.x.step + x.phase].of[point];
+          *to++ = phase - p_.image_point(point) + i / taps * p_.channel_step(point) + plane +
+                  y.tile * columns + x.tile;
+        });
+      }
+    }
   }
   // Taps may run against the order of the planes; and this order against theirs.
   int64_t plane_of_tap(int64_t tap) const {
@@ -120,15 +133,29 @@ class WinogradRun {
     pack_filters(p_.whole, group, j * p_.panel, filters, first, p_.channels(block), s.packed);
     ConvWinogradFilter f{};
     f.weight = s.packed;
-    for (int i = 0; i < 9; ++i) {
-      const int y = i / 3, x = i % 3;
-      f.tap[i] = (c_.axis[1].tap_step > 0 ? y : 2 - y) * 3 + (c_.axis[2].tap_step > 0 ? x : 2 - x);
-    }
+    f.taps = c_.taps();
     f.channels = p_.channels(block);
     f.filters = filters;
-    f.dst = dst + first * filters * kElem;
-    f.dst_point = p_.filter_point(j);
-    active_conv_kernels().winograd.filter(f);
+    f.dst = dst;
+    WinogradPlaces next;  // the pieces of a point follow on each other
+    for (int64_t point = 0; point < kPoints; ++point) {
+      f.step[point] = p_.points[point].pieces * filters;
+      next.of[point] = p_.filter_point(j, point) + first * f.step[point];
+    }
+    for (int y = 0; y < p_.y.pieces; ++y)
+      for (int x = 0; x < p_.x.pieces; ++x) {
+        const WinogradPiece &rows = p_.y.piece[y], &columns = p_.x.piece[x];
+        for (int i = 0; i < 9; ++i) {
+          const int64_t row = rows.taps[i / 3], column = columns.taps[i % 3];
+          f.tap[i] = row < 0 || column < 0 ? WinogradPiece::kNone : row * c_.axis[2].taps + column;
+        }
+        for (int64_t point = 0; point < kPoints; ++point) {
+          const bool needed = rows.at(point / 4) && columns.at(point % 4);
+          f.at.of[point] = needed ? next.of[point] : -1;
+          if (needed) next.of[point] += filters;
+        }
+        active_conv_kernels().winograd.filter(f);
+      }
   }
 
   // Channel 0 of a plane that the task sees; null outside of the image.
@@ -143,30 +170,47 @@ class WinogradRun {
     const char* const from = source(t, plane);
     const char* data = from ? from + channel * v.c * c_.elem() : v.data;
     const int64_t size_y = from ? c_.axis[1].size : 0, size_x = c_.axis[2].size;
-    const int64_t y0 = p_.low_y + 2 * p_.gap_y * t.row, rows = p_.plane_rows(t.rows);
-    if (p_.gap_x == 1)
+    const int64_t y0 = p_.y.low + 2 * p_.y.spread() * t.row, rows = p_.plane_rows(t.rows);
+    if (p_.x.spread() == 1)
       p_.kernels.planes({data, c_.dtype, v.c, v.axis[1], v.axis[2], size_y, size_x, y0, rows,
-                         p_.low_x, p_.width, 1, dst, p_.plane, false});
+                         p_.x.low, p_.width, 1, dst, p_.plane, false});
     else
       conv_direct_kernels(c_.dtype).band({data, c_.dtype, v.axis[1], v.axis[2], size_y, size_x, y0,
-                                          rows, p_.low_x, p_.width, p_.gap_x, dst});
+                                          rows, p_.x.low, p_.width, p_.x.spread(), dst});
   }
 
   // Channels [first, last).
   void transform_image(const Part& t, int64_t first, int64_t last, const Scratch& s,
                        char* dst) const {
-    const int64_t tile_count = t.rows * p_.tile_columns;
     for (int64_t i = 0; i < t.images + p_.reach; ++i)
       for (int64_t k = first; k < last; ++k) {
         copy_plane(t, i, t.group * p_.whole.in + k, s.plane);
-        char* to = dst + (k * p_.tiles + i * p_.phases * tile_count) * kElem;
-        for (int64_t phase = 0; phase < p_.phases; ++phase, to += tile_count * kElem) {
-          const int64_t y = phase / p_.gap_x, x = phase % p_.gap_x;
-          active_conv_kernels().winograd.image({s.plane + (y * p_.pitch + x * p_.width) * kElem,
-                                                p_.gap_y * p_.pitch, t.rows, p_.tile_columns, to,
-                                                p_.image_point});
-        }
+        for (int64_t y = 0; y < p_.y.step; ++y)
+          for (int64_t x = 0; x < p_.x.step; ++x) transform_plane(t, i, k, y, x, s.plane, dst);
       }
+  }
+
+  // A phase of the image, of every phase of the result.
+  void transform_plane(const Part& t, int64_t image, int64_t channel, int64_t y, int64_t x,
+                       const char* plane, char* dst) const {
+    ConvWinogradImage tiles{};
+    tiles.width = p_.y.spread() * p_.pitch;
+    tiles.tile_rows = t.rows + p_.y.extra;
+    tiles.tiles = p_.x.tiles + p_.x.extra;
+    const int64_t each = p_.plane_tiles(t.rows);
+    const WinogradPlaces& first = p_.places[y * p_.x.step + x];
+    for (int64_t point = 0; point < kPoints; ++point)
+      tiles.at.of[point] =
+          first.of[point] < 0 ? -1 : first.of[point] + channel * p_.channel_step(point);
+    for (int64_t phase = 0; phase < p_.phases; ++phase) {
+      const int64_t row = p_.y.begin[y] + phase / p_.x.gap,
+                    column = p_.x.begin[x] + phase % p_.x.gap;
+      tiles.plane =
+          plane +
+          (row * p_.pitch + column % p_.x.spread() * p_.width + column / p_.x.spread()) * kElem;
+      tiles.dst = dst + (image * p_.phases + phase) * each * kElem;
+      active_conv_kernels().winograd.image(tiles);
+    }
   }
 
   void run(const Part& t, int64_t tiles, int64_t panels, const Scratch& s) {
@@ -184,50 +228,86 @@ class WinogradRun {
         filters = s.filters;
       }
       for (int64_t point = 0; point < kPoints; ++point)
-        for (int64_t i = j; i < end; ++i)
-          add_products(t, i, point, image, filters + (i - j) * p_.filter_bytes,
-                       s.product + (i - j) * p_.product_bytes,
-                       i + 1 < end ? p_.filter_bytes
-                                   : p_.filter_point(j) * kElem - (i - j) * p_.filter_bytes);
+        for (int64_t i = j; i < end; ++i) {
+          const auto place = [&](int64_t panel, int64_t point) {
+            return filters + (panel - j) * p_.filter_bytes + p_.filter_point(panel, point) * kElem;
+          };
+          const char* const next = i + 1 < end           ? place(i + 1, point)
+                                   : point + 1 < kPoints ? place(j, point + 1)
+                                                         : place(end, 0);
+          add_products(t, i, point, image, place(i, point), s.product + (i - j) * p_.product_bytes,
+                       next);
+        }
       for (int64_t i = j; i < end; ++i) write(t, i, s.product + (i - j) * p_.product_bytes, s);
     }
   }
 
-  // product[point][tile][filter]; the filters that are read next lie `next` bytes behind these
+  // product[point][tile][filter]; `next`: the filters that are read after these
   void add_products(const Part& t, int64_t j, int64_t point, const char* image, const char* filters,
-                    char* product, int64_t next) const {
-    const int64_t tiles = t.images * t.rows * p_.across, panel = p_.filters(j);
-    const int64_t runs = ceil_div(tiles, p_.kernels.pixels);
+                    char* product, const char* next) const {
+    const WinogradPoint& at = p_.points[point];
+    const int64_t panel = p_.filters(j), taps = p_.of.taps();
     ConvFilterTile tile{};
-    tile.step = tile.groups = 1;
+    tile.step = 1;
     tile.vectors = static_cast<int>(panel / p_.kernels.lanes);
-    tile.offset = t.rows == p_.rows ? offset_ : offset_ + p_.block;
+    tile.offset = offset_ + ((t.rows == p_.rows ? 0 : p_.listed) + at.list) * p_.block;
     for (int64_t b = 0; b < p_.blocks; ++b) {
       const int64_t channel = b * p_.block;
-      tile.taps = p_.channels(b);
-      tile.weight = filters + (point * p_.filter_point(j) + channel * panel) * kElem;
-      tile.first = b == 0;
-      const bool last = b + 1 == p_.blocks;
-      const char* const here = static_cast<const char*>(tile.weight);
+      tile.taps = p_.channels(b) * at.pieces;
+      if (tile.taps == 0) continue;
+      const char* const here = filters + channel * at.pieces * panel * kElem;
       const int64_t bytes = tile.taps * panel * kElem;
-      for (int64_t i = 0; i < runs; ++i) {
-        const int64_t done = i * tile.taps * 64;
-        tile.ahead = c_.prepared && done < bytes
-                         ? here + (last ? next - channel * panel * kElem : bytes) + done
-                         : nullptr;
-        const int64_t begin = i * tiles / runs, end = (i + 1) * tiles / runs;
-        tile.pixels = static_cast<int>(end - begin);
-        tile.x =
-            image + (point * p_.image_point + channel / p_.of.taps() * p_.tiles + begin) * kElem;
-        tile.sum = product + (point * p_.product_point(j) + begin * panel) * kElem;
+      const char* ahead = b + 1 < p_.blocks ? here + bytes : next;
+      const char* const ahead_end = ahead + bytes;
+      tile.weight = here;
+      tile.first = b == 0;
+      const char* const from =
+          image + (p_.image_point(point) + channel / taps * p_.channel_step(point)) * kElem;
+      for_runs(t, [&](int64_t first, int64_t begin, int64_t pixels, int64_t groups, int64_t apart) {
+        tile.x = from + begin * kElem;
+        tile.x_group = apart;
+        tile.pixels = static_cast<int>(pixels);
+        tile.groups = static_cast<int>(groups);
+        tile.sum = product + (point * p_.product_point(j) + first * panel) * kElem;
+        tile.sum_group = p_.x.tiles * panel;
+        tile.ahead = c_.prepared && ahead < ahead_end ? ahead : nullptr;
+        ahead += tile.taps * 64;
         p_.kernels.tile(tile);
+      });
+    }
+  }
+
+  // Calls fn(tile of the result, tile of the image, tiles, runs of so many, from run to run in the
+  // image) for all tiles of the result.
+  template <class F>
+  void for_runs(const Part& t, F fn) const {
+    const int64_t rows = t.images * p_.phases * t.rows, most = p_.kernels.pixels;
+    if (!p_.by_rows()) {
+      const int64_t tiles = rows * p_.x.tiles, runs = ceil_div(tiles, most);
+      for (int64_t i = 0; i < runs; ++i) {
+        const int64_t begin = i * tiles / runs;
+        fn(begin, begin, (i + 1) * tiles / runs - begin, 1, 0);
+      }
+      return;
+    }
+    const auto place = [&](int64_t row) {
+      return row / t.rows * p_.plane_tiles(t.rows) + row % t.rows * (p_.x.tiles + p_.x.extra);
+    };
+    const int64_t tiles = p_.x.tiles, runs = ceil_div(tiles, most);
+    const int64_t together = 2 * tiles <= most ? 2 : 1;
+    for (int64_t row = 0; row < rows; row += together) {
+      const int64_t groups = std::min(together, rows - row), at = place(row);
+      for (int64_t i = 0; i < runs; ++i) {
+        const int64_t begin = i * tiles / runs;
+        fn(row * tiles + begin, at + begin, (i + 1) * tiles / runs - begin, groups,
+           groups > 1 ? place(row + 1) - at : 0);
       }
     }
   }
 
   void write(const Part& t, int64_t j, const char* product, const Scratch& s) {
-    const int64_t panel = p_.filters(j), row = 2 * p_.gap_y * t.row;
-    const int64_t rows = std::min(2 * p_.gap_y * t.rows, c_.axis[1].out - row);
+    const int64_t panel = p_.filters(j), row = 2 * p_.y.gap * t.row;
+    const int64_t rows = std::min(2 * p_.y.gap * t.rows, c_.axis[1].out - row);
     if (c_.bias) fetch_bias(c_, t.group, j * p_.panel, panel, s.bias);
     for (int64_t i = 0; i < t.images; ++i) {
       const char* sums = product + i * t.rows * p_.across * panel * kElem;
@@ -240,13 +320,21 @@ class WinogradRun {
   // Rows of an image, each phase's pixels to their places. Whether all are finite.
   bool transform_back(const Part& t, int64_t j, const char* sums, int64_t rows, char* dst) const {
     const int64_t panel = p_.filters(j), columns = c_.axis[2].out;
+    ConvWinogradPixels pixels{};
+    for (int64_t point = 0; point < kPoints; ++point)
+      pixels.at.of[point] = p_.points[point].pieces > 0 ? point * p_.product_point(j) : -1;
+    pixels.filters = panel;
+    pixels.tiles = p_.x.tiles;
+    pixels.dst_row = p_.y.gap * columns * panel;
+    pixels.dst_column = p_.x.gap * panel;
     bool finite = true;
     for (int64_t phase = 0; phase < p_.phases; ++phase) {
-      const int64_t y = phase / p_.gap_x, x = phase % p_.gap_x;
-      finite &= active_conv_kernels().winograd.pixels(
-          {sums + phase * t.rows * p_.tile_columns * panel * kElem, p_.product_point(j), panel,
-           ceil_div(rows - y, p_.gap_y), ceil_div(columns - x, p_.gap_x), p_.tile_columns,
-           dst + (y * columns + x) * panel * kElem, p_.gap_y * columns * panel, p_.gap_x * panel});
+      const int64_t y = phase / p_.x.gap, x = phase % p_.x.gap;
+      pixels.sum = sums + phase * t.rows * p_.x.tiles * panel * kElem;
+      pixels.rows = ceil_div(rows - y, p_.y.gap);
+      pixels.columns = ceil_div(columns - x, p_.x.gap);
+      pixels.dst = dst + (y * columns + x) * panel * kElem;
+      finite &= active_conv_kernels().winograd.pixels(pixels);
     }
     return finite;
   }
@@ -258,54 +346,13 @@ class WinogradRun {
   std::atomic<bool> finite_{true};
 };
 
-// Transformed filters take 16 / 9 of the room: few tiles are worth that in the cache only. And
-// where few channels or filters share a transform, it takes more tiles.
-int64_t least_tiles(const Correlation& c) {
-  const int64_t in = c.in * c.axis[0].taps;
-  const bool near = c.groups * in * c.out * kPoints * kElem <= cache_sizes().l2 / 2;
-  const bool few = in < 32 || c.out < 32;
-  return (c.prepares && near ? kWorthItPrepared : kWorthIt) * (few ? 2 : 1);
-}
-
 // As the formula takes it: filters prepared for Winograd are none for it.
 Correlation unprepared(Correlation c) {
   c.prepared = nullptr;
   return c;
 }
 
-// Tiles that reach far over an edge are for nothing, and columns of two pixels leave vectors of
-// tiles empty.
-bool fills_tiles(const Correlation& c, int64_t tiles) {
-  const int64_t rows = c.axis[1].out, columns = c.axis[2].out;
-  return 2 * 4 * tiles <= 3 * rows * columns && columns > 2;
-}
-
-// Taps apart: rows of a phase are transformed by vectors, so that short ones need many filters to
-// be worth it; and a task has a row of every phase (of some planes), which the cache should hold.
-bool suits_phases(const Correlation& c, int64_t across) {
-  constexpr int64_t kLeastWork = 512;  // filters times tiles of a phase's row
-  const int64_t phases = std::abs(c.axis[1].tap_step * c.axis[2].tap_step);
-  return phases == 1 ||
-         (c.out * across >= kLeastWork * phases &&
-          kPoints * kElem * c.in * across <= 2 * static_cast<int64_t>(cache_sizes().l2));
-}
-
 }  // namespace
-
-bool prefers_winograd(const Correlation& c) {
-  const ConvAxis &z = c.axis[0], &y = c.axis[1], &x = c.axis[2];
-  const bool neighbours = z.taps == 1 || (z.step == 1 && std::abs(z.tap_step) == 1);
-  const int64_t least_out = z.taps == 1 ? 24 : 16;  // a transformed plane serves all taps
-  if (!neighbours || c.dtype != DType::f32 || y.taps != 3 || x.taps != 3 || y.step != 1 ||
-      x.step != 1 || c.image.axis[2] != 1 || c.in * z.taps < 24 || c.out < least_out)
-    return false;
-  const int64_t gap_y = std::abs(y.tap_step), gap_x = std::abs(x.tap_step);
-  if (gap_y > y.out || gap_x > x.out) return false;
-  const int64_t across = gap_y * gap_x * ceil_div(x.out, 2 * gap_x);
-  const int64_t tiles = ceil_div(y.out, 2 * gap_y) * across;
-  return c.batch * z.out * tiles >= least_tiles(c) && fills_tiles(c, tiles) &&
-         suits_phases(c, across);
-}
 
 size_t correlate_winograd_workspace(const Correlation& c) {
   const WinogradPlan p(c);

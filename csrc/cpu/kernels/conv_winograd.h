@@ -65,7 +65,10 @@ FASTNN_INLINE void winograd_tiles(const ConvWinogradImage& p, int64_t y, int64_t
   T* to = static_cast<T*>(p.dst) + y * p.tiles + x;
   FASTNN_UNROLL for (int c = 0; c < 4; ++c) {
     winograd_image_axis(h + c, d + c, 4);
-    FASTNN_UNROLL for (int r = 0; r < 4; ++r) store(to + (4 * r + c) * p.dst_point, d[4 * r + c]);
+    FASTNN_UNROLL for (int r = 0; r < 4; ++r) {
+      const int64_t at = p.at.of[4 * r + c];
+      if (at >= 0) store(to + at, d[4 * r + c]);
+    }
   }
 }
 
@@ -89,15 +92,19 @@ static void winograd_filter(const ConvWinogradFilter& p) {
   constexpr int L = kLanes<T>;
   const T* from = static_cast<const T*>(p.weight);
   T* to = static_cast<T*>(p.dst);
-  for (int64_t c = 0; c < p.channels; ++c, from += 9 * p.filters, to += p.filters)
+  for (int64_t c = 0; c < p.channels; ++c, from += p.taps * p.filters)
     for (int64_t f = 0; f < p.filters; f += L) {
       Vec<T> g[9], h[12];
-      FASTNN_UNROLL for (int i = 0; i < 9; ++i) g[i] = load(from + p.tap[i] * p.filters + f);
+      FASTNN_UNROLL for (int i = 0; i < 9; ++i) g[i] =
+          p.tap[i] < 0 ? Vec<T>{} : load(from + p.tap[i] * p.filters + f);
       FASTNN_UNROLL for (int i = 0; i < 3; ++i) winograd_filter_axis(g + i, 3, h + i, 3);
       FASTNN_UNROLL for (int r = 0; r < 4; ++r) {
         Vec<T> u[4];
         winograd_filter_axis(h + 3 * r, 1, u, 1);
-        FASTNN_UNROLL for (int i = 0; i < 4; ++i) store(to + (4 * r + i) * p.dst_point + f, u[i]);
+        FASTNN_UNROLL for (int i = 0; i < 4; ++i) {
+          const int point = 4 * r + i;
+          if (p.at.of[point] >= 0) store(to + p.at.of[point] + c * p.step[point] + f, u[i]);
+        }
       }
     }
 }
@@ -111,7 +118,8 @@ static bool winograd_pixels(const ConvWinogradPixels& p) {
     for (int64_t x = 0; x < p.columns; x += 2, tile += p.filters)
       for (int64_t f = 0; f < p.filters; f += L) {
         Vec<T> m[16], h[8], out[4];
-        FASTNN_UNROLL for (int i = 0; i < 16; ++i) m[i] = load(tile + i * p.sum_point + f);
+        FASTNN_UNROLL for (int i = 0; i < 16; ++i) m[i] =
+            p.at.of[i] < 0 ? Vec<T>{} : load(tile + p.at.of[i] + f);
         FASTNN_UNROLL for (int i = 0; i < 4; ++i) winograd_pixel_axis(m + i, 4, h + i, 4);
         FASTNN_UNROLL for (int i = 0; i < 2; ++i) winograd_pixel_axis(h + 4 * i, 1, out + 2 * i, 1);
         FASTNN_UNROLL for (int i = 0; i < 4; ++i) nothing = fma(out[i], Vec<T>{}, nothing);

@@ -9,29 +9,36 @@ namespace fastnn {
 
 constexpr int kWinogradPoints = 16;
 
-// The tiles of one channel's plane: dst[point][tile row][tile].
+// Where the values of a point lie; negative: they are 0, or nobody needs them.
+struct WinogradPlaces {
+  int64_t of[kWinogradPoints];
+};
+
+// The tiles of one channel's plane: dst[at[point]][tile row][tile].
 struct ConvWinogradImage {
   const void* plane;  // rows `width` apart; four vectors behind the last may be read
   int64_t width, tile_rows, tiles;
   void* dst;  // up to a vector behind the last tile may be overwritten
-  int64_t dst_point;
+  WinogradPlaces at;
 };
 
-// [channel][tap][filter] to dst[point][channel][filter]; `tap[i]`: which one is tap i of the
-// formula.
+// [channel][tap][filter] to dst[at[point]][channel][filter], channels step[point] apart; `tap[i]`:
+// which one is tap i of the formula, or negative: 0.
 struct ConvWinogradFilter {
   const void* weight;
-  int tap[9];
+  int64_t taps, tap[9];
   int64_t channels, filters;  // filters: whole vectors
   void* dst;
-  int64_t dst_point;
+  WinogradPlaces at;
+  int64_t step[kWinogradPoints];
 };
 
-// sum[point][tile row][tile][filter] to the pixels [row][column][filter] of dst; tiles at the end
-// may have one pixel only, or none.
+// sum[at[point]][tile row][tile][filter] to the pixels [row][column][filter] of dst; tiles at the
+// end may have one pixel only, or none.
 struct ConvWinogradPixels {
   const void* sum;
-  int64_t sum_point, filters, rows, columns, tiles;
+  WinogradPlaces at;
+  int64_t filters, rows, columns, tiles;
   void* dst;
   int64_t dst_row, dst_column;
 };
