@@ -1,6 +1,7 @@
-// Correlations of one tap: rows of the weight where they lie, times strips of pixels that were
-// copied to lie side by side, a strip being what a tile takes (conv_pointwise.h). A matrix product
-// would pack the weight, too.
+// Correlations of one tap: rows of the weight where they lie, times strips of pixels that are
+// copied to lie side by side, a strip being what a tile takes (conv_pointwise.h); the first tile of
+// a strip copies it. A matrix product would pack the weight, too. This turns it where its rows are
+// not adjacent channels, as in the gradient of the input.
 //
 // Pixels beyond an image's whole vectors, one of the 49 of 7x7, would take a vector for each image:
 // those of the batch are gathered into strips of their own, and one that is alone is a product of
@@ -22,11 +23,16 @@ namespace {
 
 constexpr int64_t kElem = 4;
 constexpr int64_t kTasks = 16;
+constexpr int64_t kTurnedRows = 64;           // of the weight, by a task
 constexpr int64_t kMaxDepth = 1024;           // channels that a tile sums in registers
 constexpr int64_t kSets = 4, kSetStrips = 4;  // sets wanted, if each then has so many strips
 // Of pixels: with more of them packing the weight costs little.
 constexpr int64_t kMostVectors = 16;
-constexpr int64_t kLeastChannels = 96, kLeastFilters = 128;  // copies cost little
+constexpr int64_t kLeastVectors = 3;
+// Of one image, whose last pixels no other's fill a vector with, more; then their cost counts less.
+constexpr int64_t kLeastChannels = 64, kLeastFilters = 64;
+constexpr int64_t kLeastChannelsOfOne = 96, kLeastFiltersOfOne = 128;
+constexpr int64_t kTurningPixels = 384;  // in the batch, from which on turning the weight pays
 
 // Columns [first, first + columns) of an image, or of what is gathered.
 struct Strip {
@@ -39,13 +45,16 @@ struct TilesPlan {
   const ConvPointwise& kernels;
   int64_t pixels, rest, whole;                // of an image: all, those gathered, the others
   bool flat;                                  // an image's pixels are adjacent
+  bool turned;                                // the weight, so that a row's channels are adjacent
   bool lone;                                  // one pixel is all that is gathered
   int64_t image_strips, rest_strips, strips;  // of an image, of the batch
   int64_t strip_cells;                        // room for a channel of a strip
+  int64_t rows;                               // of a tile
   int64_t sets;                               // of neighbouring strips, which share the cache
   int64_t depth;                              // of the channels, at a time
   int64_t panels, down;                       // of rows: tiles, tasks
-  int64_t table_bytes, lone_bytes, strip_bytes, bias_bytes, sum_bytes, scratch_each;
+  int64_t table_bytes, lone_bytes, turned_row, turned_bytes, strip_bytes, bias_bytes, sum_bytes,
+      scratch_each;
 
   explicit TilesPlan(const Correlation& correlation)
       : c(correlation), kernels(active_conv_kernels().pointwise), pixels(c.pixels()) {
@@ -54,21 +63,26 @@ struct TilesPlan {
     flat = c.axis[1].step == 1 && c.axis[2].step == 1 && c.axis[1].out == c.axis[1].size &&
            c.axis[2].out == c.axis[2].size && pixel_stride(c, c.image) == 1;
     lone = c.batch == 1 && rest == 1;
+    turned = c.weight.c != 1;
     whole = pixels - rest;
-    strip_cells = kernels.vectors * lanes;
-    image_strips = ceil_div(whole, strip_cells);
+    image_strips = ceil_div(whole, kernels.vectors * lanes);
+    const int64_t vectors = ceil_div(whole / lanes, image_strips);
+    strip_cells = vectors * lanes;
     rest_strips = lone ? 0 : ceil_div(c.batch * rest, strip_cells);
     strips = c.batch * image_strips + rest_strips;
     depth = round_up(ceil_div(c.in, ceil_div(c.in, kMaxDepth)), 16);
-    panels = ceil_div(c.out, kernels.rows);
+    rows = kernels.rows_beside(vectors);
+    panels = ceil_div(c.out, rows);
     cut();
-    const int64_t rows = ceil_div(panels, down) * kernels.rows;
+    const int64_t task_rows = ceil_div(panels, down) * rows;
     const int64_t all = c.in * strip_cells * kElem;
     table_bytes = round_up(strips * static_cast<int64_t>(sizeof(Strip)), 64);
     lone_bytes = lone ? round_up(c.groups * c.in * kElem, 64) : 0;
+    turned_row = round_up(c.in, 16) + 16;  // neighbours fall on different cache sets
+    turned_bytes = turned ? c.groups * c.out * turned_row * kElem : 0;
     strip_bytes = round_up(ceil_div(strips, sets) * all, 64);
-    bias_bytes = round_up(rows * kElem, 64);
-    sum_bytes = round_up(kernels.rows * strip_cells * kElem, 64);
+    bias_bytes = round_up(task_rows * kElem, 64);
+    sum_bytes = round_up(rows * strip_cells * kElem, 64);
     scratch_each = strip_bytes + bias_bytes + sum_bytes + 64;
   }
 
@@ -92,21 +106,29 @@ class TilesRun {
         c_(plan.c),
         table_(static_cast<Strip*>(workspace)),
         lone_(reinterpret_cast<float*>(static_cast<char*>(workspace) + p_.table_bytes)),
-        scratch_(static_cast<char*>(workspace) + p_.table_bytes + p_.lone_bytes) {
+        weight_(c_.weight),
+        scratch_(static_cast<char*>(workspace) + p_.table_bytes + p_.lone_bytes + p_.turned_bytes) {
+    if (p_.turned) {
+      weight_.data = static_cast<char*>(workspace) + p_.table_bytes + p_.lone_bytes;
+      weight_.o = p_.turned_row;
+      weight_.group = c_.out * p_.turned_row;
+    }
     for (int64_t i = 0; i < p_.strips; ++i) table_[i] = strip_at(i);
     for (int i = 0; i < max_workers(); ++i) held(i) = -1;
   }
 
   void all() const {
+    if (p_.turned) turn_weight();
     if (p_.lone) {
       const float* from = pixel(0, 0, p_.whole);
       for (int64_t i = 0; i < c_.groups * c_.in; ++i) lone_[i] = from[i * c_.image.c];
     }
     parallel_for(p_.tasks(), [&](int64_t i, int worker) {
       const Task t = task_at(i, worker);
-      if (held(worker) != i / p_.down) pack_set(t);
+      const bool fresh = held(worker) != i / p_.down;
+      if (fresh) pack_set(t);
       held(worker) = i / p_.down;
-      run(t);
+      run(t, fresh);
     });
   }
 
@@ -173,46 +195,59 @@ class TilesRun {
       float* dst = strip(t, i);
       if (s.image < 0)
         gather(t.group, s, dst);
-      else if (p_.flat)
-        p_.kernels.copy({pixel(s.image, t.group * c_.in, s.first), c_.image.c, c_.in,
-                         static_cast<int>(s.columns), dst});
-      else
+      else if (!p_.flat)
         active_conv_kernels().f32.pixels(
             source, {dst, static_cast<int>(s.width), static_cast<int>(s.columns), s.first, 0, c_.in,
                      s.image * p_.pixels});
     }
   }
 
+  // The last pixels of an image are adjacent: what one of them brings near, the others find.
   void gather(int64_t group, const Strip& s, float* dst) const {
-    for (int64_t i = 0; i < s.width; ++i) {
-      const int64_t column = s.first + i, image = column / p_.rest;
-      const bool there = i < s.columns;
-      const float* from =
-          there ? pixel(image, group * c_.in, p_.whole + column % p_.rest) : nullptr;
+    int64_t run;
+    for (int64_t i = 0; i < s.columns; i += run) {
+      const int64_t image = (s.first + i) / p_.rest, first = (s.first + i) % p_.rest;
+      run = p_.flat ? std::min(p_.rest - first, s.columns - i) : 1;
+      const float* from = pixel(image, group * c_.in, p_.whole + first);
       for (int64_t k = 0; k < c_.in; ++k)
-        dst[k * s.width + i] = there ? from[k * c_.image.c] : 0.0f;
+        std::copy_n(from + k * c_.image.c, run, dst + k * s.width + i);
     }
+    for (int64_t k = 0; k < c_.in; ++k)
+      std::fill(dst + k * s.width + s.columns, dst + (k + 1) * s.width, 0.0f);
   }
 
   // ---- Rows ----
 
-  void run(const Task& t) const {
+  void turn_weight() const {
+    const int64_t blocks = ceil_div(c_.out, kTurnedRows);
+    parallel_for(c_.groups * blocks, [&](int64_t i, int) {
+      const int64_t group = i / blocks, row = i % blocks * kTurnedRows;
+      const ConvWeightView& w = c_.weight;
+      gemm_family(c_.dtype).pack({weights(weight_, group, row), static_cast<int>(p_.turned_row),
+                                  weights(w, group, row), c_.dtype, w.c, w.o,
+                                  static_cast<int>(c_.in), std::min(kTurnedRows, c_.out - row)});
+    });
+  }
+
+  // Fresh: the first panel copies the strips.
+  void run(const Task& t, bool fresh) const {
     const int64_t rows = p_.first_row(t.panel1) - t.row0;
     if (c_.bias) fetch_bias(c_, t.group, t.row0, rows, reinterpret_cast<char*>(t.bias));
     for (int64_t k = 0; k < c_.in; k += p_.depth)
-      for (int64_t i = t.panel0; i < t.panel1; ++i) run_panel(t, i, k);
+      for (int64_t i = t.panel0; i < t.panel1; ++i)
+        run_panel(t, i, k, fresh && i == t.panel0 && p_.flat);
   }
 
-  const float* filters(const Task& t, int64_t row) const {
-    return reinterpret_cast<const float*>(c_.weight.data) + t.group * c_.weight.group +
-           row * c_.weight.o;
+  static float* weights(const ConvWeightView& w, int64_t group, int64_t row) {
+    return reinterpret_cast<float*>(w.data) + group * w.group + row * w.o;
   }
+  const float* filters(const Task& t, int64_t row) const { return weights(weight_, t.group, row); }
   float* result(const Task& t, int64_t image, int64_t row, int64_t column) const {
     return reinterpret_cast<float*>(c_.result.data) + image * c_.result.n +
            (t.group * c_.out + row) * c_.result.c + column;
   }
 
-  void run_panel(const Task& t, int64_t panel, int64_t k) const {
+  void run_panel(const Task& t, int64_t panel, int64_t k, bool copies) const {
     const int64_t row = p_.first_row(panel);
     ConvPointwiseTile tile{};
     tile.rows = static_cast<int>(p_.first_row(panel + 1) - row);
@@ -233,6 +268,8 @@ class TilesRun {
       } else {
         tile.out = result(t, s.image, row, s.first);
         tile.out_row = c_.result.c;
+        tile.from = copies ? pixel(s.image, t.group * c_.in + k, s.first) : nullptr;
+        tile.from_k = c_.image.c;
         p_.kernels.tile(tile);
       }
       tile.ahead = tile.a;
@@ -241,7 +278,7 @@ class TilesRun {
 
   void set_rows(const Task& t, ConvPointwiseTile& tile, int64_t row, int64_t k) const {
     tile.a = filters(t, row) + k;
-    tile.a_row = c_.weight.o;
+    tile.a_row = tile.ahead_row = weight_.o;
     tile.ahead = tile.a;
     if (row + 2 * tile.rows <= c_.out) tile.ahead += tile.rows * tile.a_row;
   }
@@ -251,7 +288,7 @@ class TilesRun {
     GemmVector v{};
     v.x = lone_ + t.group * c_.in;
     v.b = filters(t, row);
-    v.lane_stride = c_.weight.o;
+    v.lane_stride = weight_.o;
     v.k_stride = 1;
     v.k = c_.in;
     v.n = rows;
@@ -278,6 +315,7 @@ class TilesRun {
     };
     tile.out = t.sum;
     tile.out_row = p_.strip_cells;
+    tile.from = nullptr;
     if (!tile.first) each([](float& result, float& sum) { sum = result; });
     p_.kernels.tile(tile);
     each([](float& result, float& sum) { result = sum; });
@@ -287,6 +325,7 @@ class TilesRun {
   const Correlation& c_;
   Strip* const table_;
   float* const lone_;
+  ConvWeightView weight_;  // whose rows are adjacent channels
   char* const scratch_;
 };
 
@@ -295,16 +334,21 @@ class TilesRun {
 bool prefers_pointwise_tiles(const Correlation& c) {
   const bool plain = c.activation == Activation::none || rectifies(c.activation);
   const ConvPointwise& kernels = active_conv_kernels().pointwise;
+  const int64_t pixels = c.pixels(), channels = c.batch == 1 ? kLeastChannelsOfOne : kLeastChannels;
+  const int64_t filters = c.batch == 1 ? kLeastFiltersOfOne : kLeastFilters;
+  // Turned, it should stay in the second-level cache.
+  const bool turns = c.weight.o == 1 && c.batch * pixels >= kTurningPixels &&
+                     c.in * c.out * kElem <= cache_sizes().l2;
   return reads_pixels(c) && plain && !c.prepared && c.dtype == DType::f32 && two_axes(c) &&
-         c.weight.c == 1 && pixel_stride(c, c.result) == 1 && c.batch > 0 && c.groups > 0 &&
-         c.image.c != 1 && c.pixels() >= kernels.vectors * kernels.lanes &&
-         c.pixels() <= kMostVectors * kernels.lanes && c.in >= kLeastChannels &&
-         c.out >= kLeastFilters;
+         (c.weight.c == 1 || turns) && pixel_stride(c, c.result) == 1 && c.batch > 0 &&
+         c.groups > 0 && c.image.c != 1 && pixels >= kLeastVectors * kernels.lanes &&
+         pixels <= kMostVectors * kernels.lanes && c.in >= channels && c.out >= filters;
 }
 
 size_t correlate_pointwise_tiles_workspace(const Correlation& c) {
   const TilesPlan p(c);
-  return static_cast<size_t>(p.table_bytes + p.lone_bytes + p.scratch_each * max_workers());
+  return static_cast<size_t>(p.table_bytes + p.lone_bytes + p.turned_bytes +
+                             p.scratch_each * max_workers());
 }
 
 void correlate_pointwise_tiles(const Correlation& c, void* workspace) {

@@ -56,7 +56,7 @@ struct StripsPlan {
     run = ceil_div(c.pixels(), runs);
     vectors = ceil_div(c.in, kernels.lanes);
     strips = ceil_div(vectors, kernels.vectors);
-    panels = ceil_div(c.out, kernels.rows);
+    panels = ceil_div(c.out, kernels.rows_beside(ceil_div(vectors, strips)));
     blocks = ceil_div(c.out, kernels.lanes);
     cells = c.groups * c.out * c.in;
     sets = std::min(strips, ceil_div(kTasks, c.groups));
@@ -118,7 +118,7 @@ class StripsRun {
     ConvPointwiseTile tile{};
     tile.k = count;
     tile.first = first;
-    tile.a_row = c_.result.c;
+    tile.a_row = tile.ahead_row = c_.result.c;
     tile.ahead = row(t, image, 0) + pixel;
     for (int64_t panel = 0; panel < p_.panels; ++panel) {
       const int64_t o = p_.first_row(panel);

@@ -93,6 +93,8 @@ PATHS = [
     path("pointwise-strips-of-images", (3, 100, 9, 13), (131, 100, 1, 1)),
     path("pointwise-strips-blocks", (5, 1100, 8, 7), (128, 1100, 1, 1)),
     path("pointwise-strips-stride2-groups", (2, 200, 14, 13), (260, 100, 1, 1), stride=2, groups=2),
+    path("pointwise-strips-turned-weight", (4, 70, 11, 9), (90, 70, 1, 1)),
+    path("pointwise-strips-turned-weight-groups", (2, 140, 14, 14), (170, 70, 1, 1), groups=2),
     path("pointwise-weight-strips", (3, 110, 12, 13), (90, 110, 1, 1)),
     path("pointwise-weight-strips-runs", (1, 220, 36, 33), (202, 110, 1, 1), stride=2, groups=2),
     path("pointwise-weight-strips-of-dy", (5, 203, 12, 13), (75, 203, 1, 1)),

@@ -1,6 +1,6 @@
-// Tiles for convolutions of one tap: three vectors of pixels, so that fewer rows of the weight than
-// in a matrix product's tiles keep all accumulators, and may be read where they lie: so few rows do
-// not evict each other from the cache, however far apart.
+// Tiles for convolutions of one tap: three or four vectors of pixels, so that fewer rows of the
+// weight than in a matrix product's tiles keep all accumulators, and may be read where they lie: so
+// few rows do not evict each other from the cache, however far apart.
 #pragma once
 
 #include "cpu/kernels/conv_pointwise_table.h"
@@ -8,14 +8,18 @@
 
 namespace fastnn::FASTNN_ISA_NS {
 
+// The fewer loads for each multiply-add the better: cores that share their units with another
+// thread, and those that clock lower under loads, are quicker by some per cent.
 #if defined(__AVX512F__)
-constexpr int kPointRows = 8;
+constexpr int kPointRows[] = {8, 8, 8, 6};
 #elif defined(__AVX2__) || defined(__aarch64__)
-constexpr int kPointRows = 4;
+constexpr int kPointRows[] = {4, 4, 4};
 #else
-constexpr int kPointRows = 3;  // no fused multiply-add: the product needs a register of its own
+constexpr int kPointRows[] = {3, 3, 3};  // no fused multiply-add: the product needs a register
 #endif
-constexpr int kPointVectors = 3, kPointLanes = kLanes<float>;
+constexpr int kPointVectors = sizeof kPointRows / sizeof kPointRows[0],
+              kPointMostRows = kPointRows[0];
+constexpr int kPointLanes = kLanes<float>;
 
 template <int R, int NV>
 FASTNN_INLINE void write_point_tile(const ConvPointwiseTile& t, vf (&acc)[R][NV]) {
@@ -40,16 +44,29 @@ FASTNN_INLINE void write_point_tile(const ConvPointwiseTile& t, vf (&acc)[R][NV]
 }
 
 // Rows are addressed three to a pointer (p, p + row, p + 2 row), which spares integer registers.
-template <int R, int NV>
+// Copies: t.from is read, and copied to t.b, which takes no time beside the products.
+template <int R, int NV, bool Copies>
 static void point_tile(const ConvPointwiseTile& t) {
   constexpr int L = kPointLanes, G = (R + 2) / 3, kLine = 16;  // values of a cache line
-  const int64_t row = t.a_row;
-  const float *a[G], *b = t.b, *ahead = t.ahead;
+  constexpr int kAhead = 16;                                   // channels
+  const int64_t row = t.a_row, from_k = t.from_k;
+  const float *a[G], *from = t.from, *ahead = t.ahead;
+  float* b = t.b;
   FASTNN_UNROLL for (int g = 0; g < G; ++g) a[g] = t.a + 3 * g * row;
   vf acc[R][NV] = {};
   const auto step = [&](int i) __attribute__((always_inline)) {
     vf x[NV];
-    FASTNN_UNROLL for (int j = 0; j < NV; ++j) x[j] = load(b + (i * NV + j) * L);
+    FASTNN_UNROLL for (int j = 0; j < NV; ++j) {
+      x[j] = load(Copies ? from + j * L : b + (i * NV + j) * L);
+      if (Copies) {
+        store(b + (i * NV + j) * L, x[j]);
+        __builtin_prefetch(from + kAhead * from_k + j * L);
+      }
+    }
+    if (Copies) {
+      __builtin_prefetch(from + kAhead * from_k + NV * L - 1);
+      from += from_k;
+    }
     FASTNN_UNROLL for (int r = 0; r < R; ++r) {
       const vf w = splat(a[r / 3][r % 3 * row + i]);
       FASTNN_UNROLL for (int j = 0; j < NV; ++j) acc[r][j] = fma(w, x[j], acc[r][j]);
@@ -63,7 +80,7 @@ static void point_tile(const ConvPointwiseTile& t) {
   int64_t k = t.k;
 #pragma GCC unroll 1
   for (; k >= kLine; k -= kLine) {
-    FASTNN_UNROLL for (int r = 0; r < R; ++r) __builtin_prefetch(ahead + r * row, 0, 2);
+    FASTNN_UNROLL for (int r = 0; r < R; ++r) __builtin_prefetch(ahead + r * t.ahead_row, 0, 2);
     ahead += kLine;
 #pragma GCC unroll 1
     for (int i = 0; i < kLine; i += 4, advance(4)) {
@@ -77,52 +94,34 @@ static void point_tile(const ConvPointwiseTile& t) {
 
 using PointFn = void (*)(const ConvPointwiseTile&);
 struct PointTable {
-  PointFn fn[kPointRows][kPointVectors];
+  PointFn fn[kPointMostRows][kPointVectors][2];  // rows, vectors, whether it copies
 };
 template <int I>
 constexpr void fill_points(PointTable& table) {
   if constexpr (I > 0) {
     constexpr int r = (I - 1) / kPointVectors, v = (I - 1) % kPointVectors;
-    table.fn[r][v] = &point_tile<r + 1, v + 1>;
+    if constexpr (r < kPointRows[v]) {
+      table.fn[r][v][false] = &point_tile<r + 1, v + 1, false>;
+      table.fn[r][v][true] = &point_tile<r + 1, v + 1, true>;
+    }
     fill_points<I - 1>(table);
   }
 }
 constexpr PointTable make_points() {
   PointTable table{};
-  fill_points<kPointRows * kPointVectors>(table);
+  fill_points<kPointMostRows * kPointVectors>(table);
   return table;
 }
 
 static void run_point_tile(const ConvPointwiseTile& t) {
   static constexpr PointTable table = make_points();
-  table.fn[t.rows - 1][(t.columns - 1) / kPointLanes](t);
-}
-
-template <int NV>
-static void copy_vectors(const ConvPointwiseCopy& c) {
-  constexpr int L = kPointLanes, kAhead = 8;  // channels
-  const float* src = c.src;
-  float* dst = c.dst;
-  for (int64_t k = 0; k < c.k; ++k, src += c.src_k, dst += NV * L)
-    FASTNN_UNROLL for (int j = 0; j < NV; ++j) {
-      __builtin_prefetch(src + kAhead * c.src_k + j * L);
-      store(dst + j * L, load(src + j * L));
-    }
-}
-
-static void copy_strip(const ConvPointwiseCopy& c) {
-  switch (c.columns / kPointLanes) {
-    case 1:
-      return copy_vectors<1>(c);
-    case 2:
-      return copy_vectors<2>(c);
-    default:
-      return copy_vectors<3>(c);
-  }
+  table.fn[t.rows - 1][(t.columns - 1) / kPointLanes][t.from != nullptr](t);
 }
 
 static constexpr ConvPointwise pointwise_kernels() {
-  return {kPointRows, kPointVectors, kPointLanes, &run_point_tile, &copy_strip};
+  ConvPointwise kernels{kPointVectors, kPointLanes, {}, &run_point_tile};
+  for (int i = 0; i < kPointVectors; ++i) kernels.rows[i] = kPointRows[i];
+  return kernels;
 }
 
 }  // namespace fastnn::FASTNN_ISA_NS

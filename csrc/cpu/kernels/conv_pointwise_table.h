@@ -11,7 +11,11 @@ namespace fastnn {
 struct ConvPointwiseTile {
   const float* a;  // values of a row are adjacent
   int64_t a_row;
-  const float* b;  // for each k as many whole vectors as `columns` take
+  float* b;  // for each k as many whole vectors as `columns` take
+  // The pixels where they lie, whole vectors of them, from_k apart along k: read instead of b,
+  // which is filled with them meanwhile. Or null.
+  const float* from;
+  int64_t from_k;
   int64_t k;
   float* out;
   int64_t out_row;  // columns are adjacent
@@ -19,21 +23,17 @@ struct ConvPointwiseTile {
   bool first;         // sums are overwritten, not added to
   const float* bias;  // of the rows, or null
   Rectifier rectifier;
-  const float* ahead;  // rows as those of a: fetched into the second-level cache meanwhile
-};
-
-// dst[k][p] = src[k * src_k + p], whole vectors of pixels.
-struct ConvPointwiseCopy {
-  const float* src;
-  int64_t src_k, k;
-  int columns;
-  float* dst;
+  // So many rows as those of a, fetched into the second-level cache meanwhile.
+  const float* ahead;
+  int64_t ahead_row;
 };
 
 struct ConvPointwise {
-  int rows, vectors, lanes;  // of a tile, at most
+  int vectors, lanes;  // of a tile, at most
+  int rows[4];         // of a tile of one vector, of two and so on, at most
   void (*tile)(const ConvPointwiseTile&);
-  void (*copy)(const ConvPointwiseCopy&);
+
+  int rows_beside(int64_t vectors_of_tile) const { return rows[vectors_of_tile - 1]; }
 };
 
 }  // namespace fastnn
