@@ -10,12 +10,13 @@ namespace {
 constexpr int64_t kBandBytes = 192 << 10;
 constexpr int64_t kTaskWork = 200000;  // multiply-adds
 
-// How one correlation is cut: filters in blocks, output rows in bands.
+// How one correlation is cut: filters in blocks, output rows in bands. A task computes some of the
+// blocks for a band.
 struct RowPlan {
   const Correlation& c;
   const ConvDirect& kernels;
   Bands bands;
-  int64_t elem, k, filter_blocks, rows, row_bands, per_task;
+  int64_t elem, k, filter_blocks, block_groups, rows, row_bands, per_task;
   bool stencil;   // one channel, one filter, a kernel that has its own code
   bool straight;  // the kernels write the result where it lies
   int64_t weight_bytes, offset_bytes, bias_bytes, band_bytes, stage_bytes, scratch_each;
@@ -34,10 +35,11 @@ struct RowPlan {
     if (work * rows > 8 * kTaskWork)  // more tasks
       rows = std::clamp<int64_t>(8 * kTaskWork / work, std::min<int64_t>(8, rows), rows);
     const int64_t threads = threads_for(work * c.axis[1].out);
-    rows = std::min(rows, (c.axis[1].out + threads - 1) / threads);
+    block_groups = rows == c.axis[1].out && filter_blocks >= threads ? threads : 1;
+    if (block_groups == 1) rows = std::min(rows, (c.axis[1].out + threads - 1) / threads);
     row_bands = (c.axis[1].out + rows - 1) / rows;
     if (row_bands > 1) even_out(threads);
-    per_task = std::max<int64_t>(1, kTaskWork / (work * rows));
+    per_task = std::max<int64_t>(1, kTaskWork * block_groups / (work * rows));
     straight = c.elem() == elem && (c.result.axis[2] == 1 || c.axis[2].out == 1) &&
                (c.activation == Activation::none || rectifies(c.activation));
     weight_bytes = round_up(c.groups * c.out * k * elem, 64);
@@ -53,7 +55,9 @@ struct RowPlan {
     stage_bytes = straight ? 0 : round_up(staged * elem, 64);
     scratch_each = band_bytes + stage_bytes;
   }
-  // Of an image of few: as far as there is work. Sums are the same for all cuts.
+  // Of an image of few: as far as there is work. Sums are the same for all cuts. Where a band has
+  // all rows, threads share the filters: a pool behind this shares whole planes, and finds them in
+  // the cache of the core that wrote them.
   int64_t threads_for(int64_t image_work) const {
     const int64_t images = std::max<int64_t>(1, c.batch * c.groups);
     const int64_t most = std::max<int64_t>(1, image_work / (2 * kTaskWork) + 1);
@@ -66,6 +70,7 @@ struct RowPlan {
     rows = (c.axis[1].out + row_bands - 1) / row_bands;
     row_bands = (c.axis[1].out + rows - 1) / rows;
   }
+  int64_t tasks() const { return c.batch * c.groups * row_bands * block_groups; }
   int64_t filters(int64_t block) const {
     return (block + 1) * c.out / filter_blocks - first(block);
   }
@@ -76,32 +81,32 @@ class RowRun {
  public:
   RowRun(const RowPlan& plan, void* workspace)
       : p_(plan), c_(plan.c), weight_(static_cast<char*>(workspace)) {
-    offset_ = reinterpret_cast<int64_t*>(weight_ + p_.weight_bytes);
-    bias_ = weight_ + p_.weight_bytes + p_.offset_bytes;
+    char* const after = weight_ + p_.weight_bytes;
+    offset_ = reinterpret_cast<int64_t*>(after);
+    bias_ = after + p_.offset_bytes;
     scratch_ = bias_ + p_.bias_bytes;
     rectifier_ = rectifier_of(c_.activation);
+    if (c_.prepared) weight_ = static_cast<char*>(const_cast<void*>(c_.prepared));
   }
 
   void all() {
-    prepare();
-    const int64_t tasks = c_.batch * c_.groups * p_.row_bands;
-    parallel_blocks(tasks, p_.per_task, [&](int64_t begin, int64_t end, int worker) {
+    if (!c_.prepared) pack_weights();
+    fill_offsets();
+    fetch_bias();
+    parallel_blocks(p_.tasks(), p_.per_task, [&](int64_t begin, int64_t end, int worker) {
       char* scratch = scratch_ + worker * p_.scratch_each;
-      for (int64_t i = begin; i < end; ++i)
-        band(i / p_.row_bands / c_.groups, i / p_.row_bands % c_.groups, i % p_.row_bands, scratch);
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t part = i % p_.block_groups, b = i / p_.block_groups;
+        band(b / p_.row_bands / c_.groups, b / p_.row_bands % c_.groups, b % p_.row_bands, part,
+             scratch);
+      }
     });
   }
 
- private:
-  // Weights as [group][block][k][filter], where the taps are, and the bias in the type of sums.
-  void prepare() {
+  // As [group][block][k][filter].
+  void pack_weights() const {
     const ConvKernels& kernels = active_conv_kernels();
     const ConvPackers& pack = p_.elem == 8 ? kernels.f64 : kernels.f32;
-    int64_t at = 0;
-    for (int64_t i = 0; i < c_.in; ++i)
-      for (int64_t y = 0; y < c_.axis[1].taps; ++y)
-        for (int64_t x = 0; x < c_.axis[2].taps; ++x)
-          offset_[at++] = i * plane() + p_.bands.tap(c_, y, x);
     for (int64_t g = 0; g < c_.groups; ++g)
       for (int64_t b = 0; b < p_.filter_blocks; ++b) {
         const ConvFilter f{c_.weight.data + g * c_.weight.group * c_.elem(),
@@ -119,6 +124,19 @@ class RowRun {
         const int width = static_cast<int>(p_.filters(b));
         pack.filter(f, {weights(g, b), width, width, p_.first(b), 0, p_.k, 0});
       }
+  }
+
+ private:
+  // Where the taps are.
+  void fill_offsets() {
+    int64_t at = 0;
+    for (int64_t i = 0; i < c_.in; ++i)
+      for (int64_t y = 0; y < c_.axis[1].taps; ++y)
+        for (int64_t x = 0; x < c_.axis[2].taps; ++x)
+          offset_[at++] = i * plane() + p_.bands.tap(c_, y, x);
+  }
+  // In the type of sums.
+  void fetch_bias() const {
     if (!c_.bias) return;
     const GemmFamily& family = gemm_family(c_.dtype);
     family.pack(
@@ -138,14 +156,16 @@ class RowRun {
   }
   int64_t plane() const { return p_.bands.rows(p_.rows) * p_.bands.pitch; }
 
-  void band(int64_t n, int64_t g, int64_t number, char* scratch) const {
+  // Part `part` of the filters for a band.
+  void band(int64_t n, int64_t g, int64_t number, int64_t part, char* scratch) const {
     const int64_t row0 = number * p_.rows, rows = std::min(p_.rows, c_.axis[1].out - row0);
     for (int64_t i = 0; i < c_.in; ++i)
       p_.kernels.band(
           p_.bands.band(c_, n, g * c_.in + i, row0, rows, scratch + i * plane() * p_.elem));
     if (p_.stencil) return plane(n, g, row0, rows, scratch);
     const int64_t per_row = (c_.axis[2].out + p_.kernels.lanes - 1) / p_.kernels.lanes;
-    for (int64_t b = 0; b < p_.filter_blocks; ++b) {
+    const int64_t last = (part + 1) * p_.filter_blocks / p_.block_groups;
+    for (int64_t b = part * p_.filter_blocks / p_.block_groups; b < last; ++b) {
       ConvRowTile t;
       t.weight = weights(g, b);
       t.offset = offset_;
@@ -259,6 +279,15 @@ void correlate_direct(const Correlation& c, void* workspace) {
   if (c.batch == 0 || c.out == 0 || c.pixels() == 0) return;
   const RowPlan plan(c);
   RowRun(plan, workspace).all();
+}
+
+size_t prepared_direct_bytes(const Correlation& c) {
+  return static_cast<size_t>(RowPlan(c).weight_bytes);
+}
+
+void prepare_direct(const Correlation& c, void* dst) {
+  const RowPlan plan(c);
+  RowRun(plan, dst).pack_weights();
 }
 
 }  // namespace fastnn

@@ -11,6 +11,8 @@ bool prefers_direct(const Correlation& c);
 bool is_first_layer(const Correlation& c);
 size_t correlate_direct_workspace(const Correlation& c);
 void correlate_direct(const Correlation& c, void* workspace);
+size_t prepared_direct_bytes(const Correlation& c);
+void prepare_direct(const Correlation& c, void* dst);
 
 // One channel under one filter (depthwise), read where it lies.
 bool prefers_planes(const Correlation& c);

@@ -32,10 +32,15 @@ CONVOLUTIONS = {
     "pointwise, few columns": (40, 64, 1, 2, 0, 1, 1, (2, 40, 15, 5)),
     "pointwise, long rows": (32, 40, 1, 2, 0, 1, 1, (1, 32, 5, 501)),
     "pointwise, few pixels": (120, 40, 1, 1, 0, 1, 1, (3, 120, 2, 2)),
+    "direct, filters shared out": (3, 36, 3, 1, 1, 1, 1, (1, 3, 33, 32)),
+    "direct, stride": (3, 12, 5, 2, 2, 1, 1, (2, 3, 40, 63)),
+    "direct, few filters": (16, 3, 3, 1, 1, 1, 1, (1, 16, 20, 30)),
     "as it lies": (24, 40, 1, 1, 0, 1, 1, (2, 24, 9, 7)),
     "depthwise": (32, 32, 3, 1, 1, 1, 32, (1, 32, 9, 20)),
 }  # fmt: skip
-LAID_OUT = [name for name in CONVOLUTIONS if name.startswith(("winograd", "filters", "pointwise"))]
+LAID_OUT = [
+    name for name in CONVOLUTIONS if name.startswith(("winograd", "filters", "pointwise", "direct"))
+]
 TWO_LAYOUTS = (64, 64, 3, 1, 1, 1, 1)
 
 

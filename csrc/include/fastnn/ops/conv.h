@@ -50,8 +50,8 @@ extern const Op<ConvParams> conv_forward;
 
 // How the path that conv_forward takes for these views wants the weight, with `prepares` set; the
 // layout is a function of the weight's shape and of the instruction set.
-enum class ConvLayout { plain, filters, winograd };
-constexpr int kConvLayouts = 3;
+enum class ConvLayout { plain, filters, winograd, direct };
+constexpr int kConvLayouts = 4;
 struct ConvPreparation {
   ConvLayout layout = ConvLayout::plain;  // as it is: nothing to prepare
   size_t bytes = 0;
