@@ -17,8 +17,8 @@ REASONS = (
     ),
     (
         r"gemm: 4096x512x16",
-        "16 columns are one vector, so that a tile loads as often as it multiplies, and A, 8 MB, is read from the "
-        "third-level cache, 14 rows at a time",
+        "16 columns are one vector, so that a tile loads as often as it multiplies, while A, 8 MB, comes from the "
+        "third-level cache",
     ),
     (
         r"gemm: (64x64x4096|64x4096x64)",
@@ -134,8 +134,8 @@ REASONS = (
     ),
     (
         r"conv: .*@14 to \d+ k1, b(8|32) forward",
-        "tiles take 90 % of the time and read pixels where they lie, across cache lines; 7-9 % goes into a vector for the "
-        "last four of 196 pixels",
+        "tiles are 85-91 % of the time, a fifth of it those that copy their strip from the third-level cache; 3-8 % "
+        "gathers the last four of 196 pixels over the batch",
     ),
     (
         r"conv: .*k1,",
@@ -155,9 +155,14 @@ REASONS = (
         "tiles are 88 % of the time; on one thread the share is 80 % and more, two share 2.7 ms of work",
     ),
     (
-        r"conv: AlexNet 64@27 .*(forward|b1 training)",
-        "tiles of 13 and 14 pixels take 95 % of the time, on two threads 86 %: packing the weight, copying planes, turning "
-        "results and waiting for the other take the rest",
+        r"conv: AlexNet 64@27 .* forward",
+        "Winograd's products are 76-84 % of the time; laying out and transforming weights is a tenth at batch 1, the "
+        "transforms of images and results 7 %",
+    ),
+    (
+        r"conv: AlexNet 64@27 .* training",
+        "the weight gradient, half of the time, has no Winograd form here: its tiles, 91 % of it, wait for rows of five "
+        "taps across cache lines",
     ),
     (
         r"conv: VGG-16 3@224 .* forward|conv: U-Net 1@256 .* forward",
@@ -218,13 +223,13 @@ REASONS = (
     ),
     (
         r"conv: GoogLeNet 16@(14|28) to (32|48) k5, b(1|8|32) forward",
-        "tiles are 85-90 % of the time, at 80 % of the peak (those of one vector, 16 of 48 filters, load as often as they "
-        "multiply); two threads start and wait for 5 of the 35 us of 16@14",
+        "Winograd's products are two thirds of the time (those of one vector, 16 of 48 filters, load as often as they "
+        "multiply), transforms and copies a fifth, for 16 channels and few filters",
     ),
     (
         r"conv: GoogLeNet 16@(14|28) to (32|48) k5, b(1|8|32) training",
-        "the input gradient has one vector of filters (16), which loads as often as it multiplies: 65 % of the peak; of "
-        "the weight gradient's time 11-16 % add up the sums of tasks",
+        "the input gradient has one vector of filters (16), which loads as often as it multiplies, and transforms for a "
+        "fifth of its time; of the weight gradient's time 11-16 % add up the sums of tasks",
     ),
     (
         r"conv: AlexNet (384|256)@13",

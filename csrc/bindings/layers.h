@@ -24,7 +24,7 @@ class PreparedWeights {
     std::shared_ptr<const void> data;  // others may be using it while it is replaced
     py::object array;
     MemoryState state;
-    int64_t groups;
+    ConvParams params;  // a layer's own may change
     size_t bytes;
     Isa isa;  // panels are as wide as its vectors
   };

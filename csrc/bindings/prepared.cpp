@@ -1,7 +1,18 @@
 // See PreparedWeights in layers.h.
+#include <algorithm>
+
 #include "bindings/layers.h"
 
 namespace fastnn {
+namespace {
+
+// Whether the same weight is laid out alike.
+bool lays_out_alike(const ConvParams& a, const ConvParams& b) {
+  return a.groups == b.groups && a.dims == b.dims &&
+         std::equal(a.stride, a.stride + a.dims, b.stride);
+}
+
+}  // namespace
 
 std::shared_ptr<const void> PreparedWeights::find(const ConvParams& p, const TensorView* views,
                                                   py::handle weight, const py::object& array) {
@@ -15,13 +26,13 @@ std::shared_ptr<const void> PreparedWeights::find(const ConvParams& p, const Ten
   }
   const MemoryState state = weight ? MemoryState(weight) : MemoryState();
   Slot& slot = slots_[static_cast<int>(wanted.layout)];
-  if (slot.array.is(array) && slot.state == state && slot.groups == p.groups &&
+  if (slot.array.is(array) && slot.state == state && lays_out_alike(slot.params, p) &&
       slot.bytes == wanted.bytes && slot.isa == active_isa())
     return slot.data;
   slot = Slot{};
   const std::shared_ptr<void> data(pool_alloc(wanted.bytes), pool_free);
   conv_prepare(p, views, data.get());
-  slot = {data, array, state, p.groups, wanted.bytes, active_isa()};
+  slot = {data, array, state, p, wanted.bytes, active_isa()};
   return data;
 }
 

@@ -210,6 +210,14 @@ def test_a_weight_wrapped_again(name):
         assert (check(model, x) != before).any()
 
 
+def test_the_stride_may_change():
+    """Both ways need as many products for each filter, in another order."""
+    model, x = layer_of((32, 64, 5, 1, 2, 1, 1)), fastnn.randn(2, 32, 40, 40)
+    for stride in (1, 2, 1):
+        model[0].stride = (stride, stride)
+        check(model, x)
+
+
 def test_the_instruction_set_may_change():
     model = layer_of((32, 64, 5, 1, 2, 1, 1))
     x = fastnn.randn(1, 32, 12, 12)

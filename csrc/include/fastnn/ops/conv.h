@@ -49,7 +49,7 @@ void conv_transpose_output_shape(const char* op, const ConvParams& p, const int6
 extern const Op<ConvParams> conv_forward;
 
 // How the path that conv_forward takes for these views wants the weight, with `prepares` set; the
-// layout is a function of the weight's shape and of the instruction set.
+// layout is a function of the weight's shape, of groups and stride, and of the instruction set.
 enum class ConvLayout { plain, filters, winograd, direct };
 constexpr int kConvLayouts = 4;
 struct ConvPreparation {
