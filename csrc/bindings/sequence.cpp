@@ -1,7 +1,8 @@
 // Layers that run one after the other without Python between them, where no gradient is wanted and
 // nobody listens: for small networks Python's part of a call is longer than the kernel's. A layer's
 // attributes are read at every call, so what is changed in them counts. Whatever is not plain
-// (hooks, gradients, other types, errors) is left to the layer's own forward().
+// (hooks, gradients, other types, errors) is left to the layer's own forward(); with gradients,
+// normalize() and pool_first() still choose how two neighbours run.
 #include "bindings/sequence.h"
 
 #include <vector>

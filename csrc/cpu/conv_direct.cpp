@@ -31,12 +31,13 @@ struct RowPlan {
     const int64_t row_bytes = std::max<int64_t>(1, c.in * bands.pitch * elem);
     const int64_t fit = (kBandBytes / row_bytes - bands.span_y) / bands.step_y + 1;
     const int64_t work = std::max<int64_t>(1, c.axis[2].out * c.out * k);
-    rows = std::clamp<int64_t>(fit, std::min<int64_t>(4, c.axis[1].out), c.axis[1].out);
+    const int64_t all_rows = std::max<int64_t>(1, c.axis[1].out);
+    rows = std::clamp<int64_t>(fit, std::min<int64_t>(4, all_rows), all_rows);
     if (work * rows > 8 * kTaskWork)  // more tasks
       rows = std::clamp<int64_t>(8 * kTaskWork / work, std::min<int64_t>(8, rows), rows);
-    const int64_t threads = threads_for(work * c.axis[1].out);
-    block_groups = rows == c.axis[1].out && filter_blocks >= threads ? threads : 1;
-    if (block_groups == 1) rows = std::min(rows, (c.axis[1].out + threads - 1) / threads);
+    const int64_t threads = threads_for(work * all_rows);
+    block_groups = rows == all_rows && filter_blocks >= threads ? threads : 1;
+    if (block_groups == 1) rows = std::min(rows, (all_rows + threads - 1) / threads);
     row_bands = (c.axis[1].out + rows - 1) / rows;
     if (row_bands > 1) even_out(threads);
     per_task = std::max<int64_t>(1, kTaskWork * block_groups / (work * rows));

@@ -51,7 +51,7 @@ bool prefers_pointwise_tiles(const Correlation& c);
 size_t correlate_pointwise_tiles_workspace(const Correlation& c);
 void correlate_pointwise_tiles(const Correlation& c, void* workspace);
 
-// By Winograd's transforms: some taps in each of the two last axes, many channels and filters.
+// By Winograd's transforms: several taps in each of the two last axes, many channels and filters.
 bool prefers_winograd(const Correlation& c);
 size_t correlate_winograd_workspace(const Correlation& c);
 void correlate_winograd(const Correlation& c, void* workspace);

@@ -352,13 +352,15 @@ Correlation unprepared(Correlation c) {
   return c;
 }
 
+size_t workspace_of(const WinogradPlan& p) {
+  return static_cast<size_t>(p.offset_bytes + p.shared_filters + p.shared_image +
+                             p.scratch_each * max_workers());
+}
+
 }  // namespace
 
 size_t correlate_winograd_workspace(const Correlation& c) {
-  const WinogradPlan p(c);
-  const auto bytes = static_cast<size_t>(p.offset_bytes + p.shared_filters + p.shared_image +
-                                         p.scratch_each * max_workers());
-  return std::max(bytes, correlate_filters_workspace(unprepared(c)));
+  return std::max(workspace_of(WinogradPlan(c)), correlate_filters_workspace(unprepared(c)));
 }
 
 void correlate_winograd(const Correlation& c, void* workspace) {
@@ -371,8 +373,10 @@ size_t prepared_winograd_bytes(const Correlation& c) {
 }
 
 void prepare_winograd(const Correlation& c, void* dst) {
-  const WinogradPlan plan(c);
-  const Workspace scratch(correlate_winograd_workspace(c));
+  Correlation to = c;
+  to.prepared = dst;  // no room for them in the workspace
+  const WinogradPlan plan(to);
+  const Workspace scratch(workspace_of(plan));
   WinogradRun(plan, scratch.data()).transform_all_filters(dst);
 }
 

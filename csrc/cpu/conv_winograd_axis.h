@@ -30,16 +30,17 @@ struct WinogradAxis {
   static constexpr int64_t kMostTaps = 9;
   static constexpr int kMost = 4;  // pieces
 
-  int64_t step, gap;     // image phases; taps `gap` apart make as many phases of the result
-  int64_t tiles, extra;  // of a phase of the result; the image's, for pieces further on
-  int64_t low;           // the image coordinate where the first tile of the first phase begins
-  int64_t lead;          // pixels of a phase in front of most pieces: a single tap is in the middle
+  int64_t step, gap;      // image phases; taps `gap` apart make as many phases of the result
+  int64_t tiles, extra;   // of a phase of the result; the image's, for pieces further on
+  int64_t low;            // the image coordinate where the first tile of the first phase begins
+  int64_t begin[2] = {};  // of a phase of the image, from `low` on
+  int64_t lead;  // pixels of a phase in front of most pieces: a single tap is in the middle
   int pieces = 0;
   WinogradPiece piece[kMost];
 
   // A step parts the image, a gap the result; both at once would part both.
   static bool takes(const ConvAxis& a) {
-    return a.taps <= kMostTaps && a.step <= 2 && a.step <= a.taps &&
+    return a.taps >= 2 && a.taps <= kMostTaps && a.step <= 2 &&
            (a.step == 1 || std::abs(a.tap_step) == 1);
   }
 
@@ -55,7 +56,6 @@ struct WinogradAxis {
   int64_t spread() const { return step * gap; }
   // Of a phase's pixels, for so many tiles of the result.
   int64_t pixels(int64_t of_tiles) const { return 2 * (of_tiles + extra) + 2 + lead; }
-  int64_t begin[2];  // of a phase of the image, from `low` on
 
   int64_t products() const {
     int64_t sum = 0;

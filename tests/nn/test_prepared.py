@@ -41,6 +41,7 @@ CONVOLUTIONS = {
 LAID_OUT = [
     name for name in CONVOLUTIONS if name.startswith(("winograd", "filters", "pointwise", "direct"))
 ]
+ONE_OF_EACH = ["winograd", "filters, stride", "pointwise", "direct, filters shared out"]
 TWO_LAYOUTS = (64, 64, 3, 1, 1, 1, 1)
 
 
@@ -187,7 +188,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("name", ["winograd", "filters, stride", "pointwise"])
+@pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_changes_are_seen(name, change):
     model, x = layer_and_image(name)
     before = check(model, x)
@@ -197,7 +198,7 @@ def test_changes_are_seen(name, change):
         check(model, x)
 
 
-@pytest.mark.parametrize("name", ["winograd", "filters, stride", "pointwise"])
+@pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_a_weight_wrapped_again(name):
     """The same array, whose writes another counter counts, perhaps up to the same number."""
     for writes in range(4):

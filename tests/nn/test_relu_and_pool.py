@@ -71,6 +71,13 @@ def test_one_and_three_axes(relu: type) -> None:
     _same([relu(), nn.MaxPool3d(2)], _input(2, 3, 4, 5, 6))
 
 
+@pytest.mark.parametrize("relu", RELUS)
+@pytest.mark.parametrize("before", [nn.Conv2d(3, 4, 3), nn.Linear(8, 6), nn.BatchNorm2d(3).eval()])
+def test_in_place(before: nn.Module, relu: type) -> None:
+    """Of what the layer before has computed, which nobody else sees."""
+    _same([before, relu(inplace=True), nn.MaxPool2d(3, 2)], _input(2, 3, 9, 8))
+
+
 def test_not_a_number_passes() -> None:
     x = _input(1, 2, 4, 4)
     x[0, 0, 1, 1] = float("nan")
@@ -129,7 +136,7 @@ def test_second_gradient() -> None:
         (first**2).sum().backward()
         return leaf.grad.numpy()
 
-    layers = [nn.ReLU(), nn.MaxPool2d(2)]
+    layers = [nn.Conv2d(3, 4, 3, dtype=fastnn.float64), nn.ReLU(inplace=True), nn.MaxPool2d(2)]
     np.testing.assert_allclose(
         second(nn.Sequential(*layers)), second(_in_order(layers)), rtol=1e-12
     )
