@@ -24,7 +24,7 @@ namespace {
 constexpr int64_t kElem = 4;
 constexpr int64_t kTasks = 16;
 constexpr int64_t kTurnedRows = 64;           // of the weight, by a task
-constexpr int64_t kMaxDepth = 512;           // channels that a tile sums in registers
+constexpr int64_t kMaxDepth = 512;            // channels that a tile sums in registers
 constexpr int64_t kSets = 4, kSetStrips = 4;  // sets wanted, if each then has so many strips
 // Of pixels: with more of them packing the weight costs little.
 constexpr int64_t kMostVectors = 16;

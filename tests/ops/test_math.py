@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import fastnn
 from fastnn import _core
 from tests.reference.common import erf
 
@@ -145,3 +146,13 @@ def test_integer_powers(level):
     assert np.array_equal(_core.pow(a, 3), a**3)
     assert np.array_equal(_core.pow(a, np.arange(11)), a ** np.arange(11))
     assert _core.pow(np.array([1, -1, -1, 2]), np.array([-3, -3, -2, -1])).tolist() == [1, -1, 1, 0]
+
+
+def test_hypot_where_squares_are_out_of_range():
+    x = fastnn.tensor([3e30, 3e-30, 3.0, 0.0], requires_grad=True)
+    y = fastnn.tensor([4e30, 4e-30, 4.0, 2.0], requires_grad=True)
+    z = fastnn.hypot(x, y)
+    z.sum().backward()
+    np.testing.assert_allclose(z.detach().numpy(), [5e30, 5e-30, 5, 2], rtol=1e-6)
+    np.testing.assert_allclose(x.grad.numpy(), [0.6, 0.6, 0.6, 0], rtol=1e-6)
+    np.testing.assert_allclose(y.grad.numpy(), [0.8, 0.8, 0.8, 1], rtol=1e-6)

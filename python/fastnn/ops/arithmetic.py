@@ -127,6 +127,13 @@ def _atan2_backward(node: Node, g: Any) -> tuple:
     return _reduced(node, scale * b if wa else None, -scale * a if wb else None)
 
 
+def _hypot_backward(node: Node, g: Any) -> tuple:
+    a, b = node.saved_tensors()
+    scale = g / hypot(a, b)
+    wa, wb = node.wanted
+    return _reduced(node, scale * a if wa else None, scale * b if wb else None)
+
+
 def _remainder_backward(node: Node, g: Any) -> tuple:
     a, b = node.saved_tensors()
     wa, wb = node.wanted
@@ -223,10 +230,13 @@ def fmin(input: Any, other: Any) -> Any:
     return where(other.isnan(), input, where(input.isnan(), other, minimum(input, other)))
 
 
+_hypot = binary("hypot", _hypot_backward, "inputs", floats=True)
+
+
 def hypot(input: Any, other: Any) -> Any:
-    """``sqrt(input**2 + other**2)``."""
+    """``sqrt(input**2 + other**2)``, where the squares may be out of range."""
     require_tensors("hypot", input=input, other=other)
-    return (input * input + other * other).sqrt()
+    return _hypot(input, other)
 
 
 # ---- combinations ------------------------------------------------------------------------------------------------
