@@ -102,8 +102,8 @@ const Kind* plain_kind(PyObject* module, Layer& layer) {
 
 // The layer in an Activated, as far as it can be run together with its activation.
 const Kind* activated_kind(const Layer& layer, Layer& inner_layer, Activation* activation) {
-  PyObject *inner = layer.child("layer"), *after = layer.child("activation"),
-           *name = layer.get(FASTNN_NAME("_name"));
+  PyObject *inner = layer.child(FASTNN_NAME("layer")),
+           *after = layer.child(FASTNN_NAME("activation")), *name = layer.get(FASTNN_NAME("_name"));
   if (!inner || !after || !name) return nullptr;
   const Kind* kind = plain_kind(inner, inner_layer);
   Layer after_layer;

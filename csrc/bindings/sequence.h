@@ -40,9 +40,9 @@ struct Layer {
   int dims = 0;
 
   PyObject* get(PyObject* name) const { return PyDict_GetItemWithError(fields.ptr(), name); }
-  PyObject* child(const char* name) const {
+  PyObject* child(PyObject* name) const {
     PyObject* children = get(FASTNN_NAME("_modules"));
-    return children && PyDict_Check(children) ? PyDict_GetItemString(children, name) : nullptr;
+    return children && PyDict_Check(children) ? PyDict_GetItemWithError(children, name) : nullptr;
   }
   bool is_false(PyObject* name) const { return get(name) == Py_False; }
 };
