@@ -89,10 +89,11 @@ Path correlate_path(const Correlation& c) {
   if (prefers_filters(c))
     return {correlate_filters_workspace, correlate_filters, ConvLayout::filters,
             prepared_filters_bytes, prepare_filters};
-  if (prefers_direct(c) && c.groups == 1)
+  if (prefers_direct(c)) {
+    if (c.groups > 1) return {correlate_direct_workspace, correlate_direct};
     return {correlate_direct_workspace, correlate_direct, ConvLayout::direct, prepared_direct_bytes,
             prepare_direct};
-  if (prefers_direct(c)) return {correlate_direct_workspace, correlate_direct};
+  }
   return {correlate_gemm_workspace, correlate_gemm};
 }
 

@@ -316,6 +316,27 @@ def test_fused_activation(case, activation, level):
     np.testing.assert_allclose(got, want, rtol=2e-6, atol=2e-6)
 
 
+@pytest.mark.parametrize("level", [n for n in _core.isa_levels() if n != "reference"])
+def test_long_sums_of_one_tap_are_cut(level):
+    """1024 products of one sign, summed in one run, would be off by 1.8e-6."""
+    rng = np.random.default_rng(0)
+    for channels, filters in ((256, 1024), (1024, 256)):
+        w = rng.uniform(0.5, 1.5, (filters, channels, 1, 1)).astype(np.float32)
+        x, dy = (
+            rng.uniform(0.5, 1.5, (4, n, 10, 10)).astype(np.float32) for n in (channels, filters)
+        )
+        t = fastnn.tensor(x).requires_grad_(True)
+        with isa(level):
+            y = ops.conv2d(t, fastnn.tensor(w))
+            y.backward(fastnn.tensor(dy))
+        w = w[:, :, 0, 0].astype(np.float64)
+        for got, want in (
+            (y.detach(), np.einsum("oc,nchw->nohw", w, x)),
+            (t.grad, np.einsum("oc,nohw->nchw", w, dy)),
+        ):
+            assert np.abs(got.numpy() - want).max() < 1.5e-6 * want.max()
+
+
 @pytest.mark.parametrize("level", _core.isa_levels())
 @pytest.mark.parametrize("case", [*PATHS, *PATHS_3D], ids=str)
 def test_nan_and_infinity_keep_their_footprint(case, level):
