@@ -74,6 +74,7 @@ Path correlate_path(const Correlation& c) {
     return {[](const Correlation&) -> size_t { return 0; },
             [](const Correlation& c, void*) { correlate_reference(c); }};
   if (is_matrix(c)) return {correlate_matrix_workspace, correlate_matrix};
+  if (prefers_gemm(c)) return {correlate_gemm_workspace, correlate_gemm};
   if (prefers_channels(c)) return {correlate_channels_workspace, correlate_channels};
   if (prefers_planes(c)) return {correlate_planes_workspace, correlate_planes};
   if (prefers_pointwise(c))
@@ -86,6 +87,7 @@ Path correlate_path(const Correlation& c) {
   if (prefers_winograd(c))
     return {correlate_winograd_workspace, correlate_winograd, ConvLayout::winograd,
             prepared_winograd_bytes, prepare_winograd};
+  if (prefers_gemm_of_taps(c)) return {correlate_gemm_workspace, correlate_gemm};
   if (prefers_filters(c))
     return {correlate_filters_workspace, correlate_filters, ConvLayout::filters,
             prepared_filters_bytes, prepare_filters};
@@ -102,6 +104,7 @@ Path weight_path(const Correlation& c) {
     return {[](const Correlation&) -> size_t { return 0; },
             [](const Correlation& c, void*) { correlate_weight_reference(c); }};
   if (is_matrix(c)) return {correlate_weight_matrix_workspace, correlate_weight_matrix};
+  if (weight_prefers_gemm(c)) return {correlate_weight_gemm_workspace, correlate_weight_gemm};
   if (prefers_channels(c)) return {correlate_weight_channels_workspace, correlate_weight_channels};
   if (weight_prefers_planes(c)) return {correlate_weight_planes_workspace, correlate_weight_planes};
   if (weight_prefers_taps(c)) return {correlate_weight_taps_workspace, correlate_weight_taps};

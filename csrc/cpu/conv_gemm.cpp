@@ -4,11 +4,16 @@
 
 #include "cpu/conv_source.h"
 #include "cpu/gemm_core.h"
+#include "cpu/gemm_plan.h"
 #include "cpu/kernels/conv.h"
 
 namespace fastnn {
 
 namespace {
+
+// As many products as a value takes to be packed and cut into parts (see gemm_pays_split()), next
+// to the kernels that pixels of one tap would go to, and those of several.
+constexpr int64_t kCuttingPixels = 48, kCuttingTaps = 40;
 
 const ConvPackers& packers(DType dtype) {
   const ConvKernels& kernels = active_conv_kernels();
@@ -55,6 +60,7 @@ struct Product {
     set_filter();
     p.a_same = true;
     p.share = GemmShare::a;
+    p.cutting = c.taps() == 1 ? kCuttingPixels : kCuttingTaps;
     const int64_t step = is_pointwise(c) ? pixel_stride(c, c.image) : 0;
     if (step != 0 && p.n == pixels) {  // a matrix as it lies
       p.b = {c.image.data, step, c.image.c};
@@ -153,6 +159,7 @@ struct WeightProduct {
     p.k = c.batch * c.pixels();
     p.batch = c.taps();
     p.run_limit = 128;
+    p.cutting = kCuttingTaps;
     p.a_same = true;
     p.c = {c.weight.data, c.dtype, c.weight.o, c.weight.c};
     p.a.pack = [](const void* context, const GemmPanel& g) {
@@ -167,16 +174,16 @@ struct WeightProduct {
     p.a.context = p.b.context = this;
     if (is_pointwise(c) && pixel_stride(c, c.image) == 1) {
       p.b.lane_stride = c.image.c;
-      p.b.source = [](const void* context, int64_t lane, int64_t k) {
+      p.b.source = [](const void* context, int64_t lane, int64_t k, int64_t* run) {
         const auto& self = *static_cast<const WeightProduct*>(context);
-        return self.where(self.c.image, lane, k);
+        return self.where(self.c.image, lane, k, run);
       };
     }
     if (pixel_stride(c, c.result) == 1) {
       p.a.lane_stride = c.result.c;
-      p.a.source = [](const void* context, int64_t lane, int64_t k) {
+      p.a.source = [](const void* context, int64_t lane, int64_t k, int64_t* run) {
         const auto& self = *static_cast<const WeightProduct*>(context);
-        return self.where(self.c.result, lane, k);
+        return self.where(self.c.result, lane, k, run);
       };
     }
     p.locate = [](const void* context, int64_t tap, GemmPointers& at) {
@@ -188,9 +195,10 @@ struct WeightProduct {
     };
     p.locate_context = this;
   }
-  // Pixel k, numbered through the batch, of a channel.
-  const void* where(const ConvImageView& v, int64_t channel, int64_t k) const {
+  // Pixel k, numbered through the batch, of a channel; `run`: so many are left of its image.
+  const void* where(const ConvImageView& v, int64_t channel, int64_t k, int64_t* run) const {
     const int64_t pixels = c.pixels();
+    *run = pixels - k % pixels;
     return v.data + (k / pixels * v.n + channel * v.c + k % pixels) * c.elem();
   }
   WeightProduct(const WeightProduct&) = delete;
@@ -201,6 +209,25 @@ bool empty(const Correlation& c) {
 }
 
 }  // namespace
+
+bool prefers_gemm(const Correlation& c) {
+  return c.dtype == DType::f32 && reads_pixels(c) &&
+         gemm_pays_split(c.out, c.batch * c.pixels(), c.in, kCuttingPixels);
+}
+
+bool prefers_gemm_of_taps(const Correlation& c) {
+  // A weight is cut for every call, where other paths keep it laid out; and cut values take memory.
+  constexpr int64_t kLeastPixels = 512, kLargestWeight = 1 << 22;
+  const int64_t k = c.in * c.taps(), pixels = c.batch * c.pixels();
+  return c.dtype == DType::f32 && c.taps() > 1 && c.image.axis[2] == 1 && c.axis[2].step > 1 &&
+         pixels >= kLeastPixels && c.out * k <= kLargestWeight &&
+         gemm_pays_split(c.out, pixels, k, kCuttingTaps);
+}
+
+bool weight_prefers_gemm(const Correlation& c) {
+  const int64_t k = c.batch * c.pixels();
+  return c.dtype == DType::f32 && reads_pixels(c) && gemm_pays_split(c.out, c.in, k, kCuttingTaps);
+}
 
 size_t correlate_gemm_workspace(const Correlation& c) {
   if (empty(c)) return 0;

@@ -50,41 +50,43 @@ class Run : GemmParts {
     const GemmPointers at = pointers(batch_.begin);
     // In the order in which the tasks use them, so that a thread packs mostly what it will read:
     // what lies in another core's cache is slow to get. Groups of A come between those of B.
-    parallel_for(groups * blocks, [&](int64_t task, int) {
+    parallel_for(groups * blocks, [&](int64_t task, int worker) {
       const int64_t group = task / blocks, block = task % blocks;
       const Range k = k_block(span_, block);
       const int64_t b_before = group * b_groups / groups;
       if ((group + 1) * b_groups / groups > b_before)
-        pack_b_group(at, b_before, k, block);
+        pack_b_group(at, b_before, k, block, scratch_of(worker));
       else
-        pack_a_group(at, group - b_before, k, block);
+        pack_a_group(at, group - b_before, k, block, scratch_of(worker));
     });
   }
 
   // Neighbouring panels of a matrix with adjacent lanes are packed in turn, some k at a time, so
   // that they all take their part of a row while it is near.
   int64_t piece(const GemmOperand& x, Range k) const {
-    return x.pack || x.lane_stride != 1 ? k.size() : 32;
+    return x.pack || x.lane_stride != 1 || cuts_values(f_) ? k.size() : 32;
   }
 
-  void pack_b_group(const GemmPointers& at, int64_t group, Range k, int64_t block) const {
+  void pack_b_group(const GemmPointers& at, int64_t group, Range k, int64_t block,
+                    char* scratch) const {
     const int64_t first = group * kGroup;
     const int64_t last = std::min(first + kGroup, ceil_div(columns_.size(), f_.nr));
     const int64_t step = piece(p_.b, k);
     for (int64_t k0 = k.begin; k0 < k.end; k0 += step)
       for (int64_t panel = first; panel < last; ++panel)
         pack_b(at, batch_.begin, columns_.begin + panel * f_.nr, {k0, std::min(k.end, k0 + step)},
-               shared_b(panel, block) + (k0 - k.begin) * f_.nr * plan_.elem);
+               shared_b(panel, block) + (k0 - k.begin) * f_.nr * plan_.elem, scratch);
   }
 
-  void pack_a_group(const GemmPointers& at, int64_t group, Range k, int64_t block) const {
+  void pack_a_group(const GemmPointers& at, int64_t group, Range k, int64_t block,
+                    char* scratch) const {
     const int64_t first = group * kGroup;
     const int64_t last = std::min(first + kGroup, ceil_div(p_.m, f_.mr));
     const int64_t step = piece(p_.a, k);
     for (int64_t k0 = k.begin; k0 < k.end; k0 += step)
       for (int64_t panel = first; panel < last; ++panel)
         pack_a(at, batch_.begin, panel * f_.mr, {k0, std::min(k.end, k0 + step)},
-               shared_a(panel, block) + (k0 - k.begin) * f_.a_panel * plan_.elem);
+               shared_a(panel, block) + (k0 - k.begin) * f_.a_panel * plan_.elem, scratch);
   }
 
   void run_tasks_of_pass() {
@@ -93,7 +95,7 @@ class Run : GemmParts {
     const int64_t tasks = batch_.size() * plan_.segments * task_rows_ * task_columns_;
     parallel_for(tasks, [&](int64_t number, int worker) {
       Task t = task_at(number);
-      t.scratch = space_ + plan_.scratch + worker * plan_.scratch_each;
+      t.scratch = scratch_of(worker);
       if (plan_.vector) return run_vector(t);
       t.next = number + max_workers() < tasks ? number + max_workers() : -1;
       f_.enter();
@@ -151,7 +153,7 @@ class Run : GemmParts {
       for (int64_t k = t.k.begin; k < t.k.end; k += step)
         for (int64_t j = first; j < std::min(first + group, t.columns.end); j += f_.nr)
           pack_b(t.at, t.batch, j, {k, std::min(t.k.end, k + step)},
-                 own_b(t, j) + (k - t.k.begin) * f_.nr * plan_.elem);
+                 own_b(t, j) + (k - t.k.begin) * f_.nr * plan_.elem, t.scratch);
   }
 
   bool packed() const { return plan_.a != GemmMode::direct && plan_.b != GemmMode::direct; }
@@ -162,8 +164,7 @@ class Run : GemmParts {
     GemmTile tile = tile_of_block(t);
     const auto kernel = packed() ? f_.packed : f_.direct;
     const Walk walk = walk_of_block(t, block);
-    // Matrix units wait for their operands: asking for other memory would take the room of these.
-    const bool asks = (packed() && !is_tiled(f_)) || plan_.far > 0;
+    const bool asks = (packed() && f_.asks) || plan_.far > 0;
     const GemmAhead next = asks ? ahead_of_block(t, block) : GemmAhead{};
     GemmFinish behind{};  // the tile before, if it is not yet stored
     int64_t number = 0;   // of the tile
@@ -182,10 +183,10 @@ class Run : GemmParts {
         tile.src = tile.c;
         tile.bias_n = bias_n;
         if (next.any()) packed() ? next.aim(tile, number) : next.aim_along(tile, number);
-        if (plan_.staged && plan_.segments == 1)
-          staged_tile(t, tile, kernel, i, j, behind);
-        else
+        if (!plan_.staged || plan_.segments > 1)
           kernel(tile);
+        else if (!placed_tile(t, tile, kernel, i, j))
+          staged_tile(t, tile, kernel, i, j, behind);
         ++number;
         b += walk.b_step;
         c += walk.c_step;
@@ -230,7 +231,7 @@ class Run : GemmParts {
   // cannot be, to the worker's scratch.
   Walk walk_of_block(const Task& t, int64_t block) const {
     Walk w{};
-    w.b_step = f_.nr * plan_.kc * plan_.elem;
+    w.b_step = panel_bytes(f_.nr);
     if (plan_.b == GemmMode::direct) {
       w.b = offset(t.at.b, t.columns.begin + t.k.begin * p_.b.k_stride, plan_.elem);
       w.b_step = f_.nr * plan_.elem;
@@ -285,20 +286,36 @@ class Run : GemmParts {
       tile.a_row = p_.a.lane_stride;
     } else if (plan_.a == GemmMode::own) {
       tile.a_row = 1;
-      pack_a(t.at, t.batch, i, t.k, t.scratch);
+      pack_a(t.at, t.batch, i, t.k, t.scratch, t.scratch);
       tile.a = t.scratch;
     } else {
       tile.a = shared_a(i / f_.mr, block);
     }
     tile.ahead = packed() ? tile.a : nullptr;
     if (packed() && plan_.a == GemmMode::shared)
-      tile.ahead = offset(tile.a, f_.a_panel * plan_.kc, plan_.elem);
+      tile.ahead = static_cast<const char*>(tile.a) + panel_bytes(f_.a_panel);
   }
 
   // Tiles of a matrix unit hold rows of A as they lie in memory: no need to pack those.
   bool rows_in_place(const Task& t, int rows) const {
     return plan_.a == GemmMode::own && f_.row_group != 0 && rows % f_.row_group == 0 &&
            !p_.a.pack && p_.a.k_stride == 1 && p_.a.lane_stride != 1 && t.k.size() % f_.k_step == 0;
+  }
+
+  // A tile whose columns are placed side by side is summed up there.
+  bool placed_tile(const Task& t, GemmTile& tile, void (*kernel)(const GemmTile&), int64_t i,
+                   int64_t j) const {
+    if (!places_sums_) return false;
+    int64_t run;
+    const int64_t column = p_.c.place(p_.c.place_context, j, &run);
+    if (run < tile.n) return false;
+    const int64_t row = tile.c_row;
+    tile.c = offset(t.at.c, i * p_.c.row + column, plan_.sum);
+    tile.src = tile.c;
+    tile.c_row = tile.src_row = p_.c.row;
+    kernel(tile);
+    tile.c_row = tile.src_row = row;
+    return true;
   }
 
   // `behind`: the tile before, which this one stores meanwhile where it can; then this one.
@@ -326,7 +343,7 @@ class Run : GemmParts {
     const int64_t rows = ceil_div(p_.m, f_.mr);
     parallel_for(rows, [&](int64_t panel, int worker) {
       Task t;
-      t.scratch = space_ + plan_.scratch + worker * plan_.scratch_each;
+      t.scratch = scratch_of(worker);
       t.at = pointers(0);
       t.rows = {panel * f_.mr, std::min(p_.m, (panel + 1) * f_.mr)};
       if (is_plain()) {
@@ -344,6 +361,9 @@ class Run : GemmParts {
 
   Range batch_{}, span_{};  // of the pass
   int64_t task_rows_ = 1, task_columns_ = 1;
+  // What is staged only because not all columns have one stride.
+  const bool places_sums_ = p_.c.place && p_.c.col == 1 && p_.c.dtype == sum_type_ &&
+                            (p_.activation == Activation::none || rectifies(p_.activation));
 };
 
 // Calls fn(problem, swapped) with the problem, or with rows and columns exchanged.

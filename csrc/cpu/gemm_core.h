@@ -42,9 +42,10 @@ struct GemmOperand {
   int64_t lane_stride = 0, k_stride = 0;
   void (*pack)(const void* context, const GemmPanel&) = nullptr;  // instead of data
   const void* context = nullptr;
-  // Where a packer reads lane and k, so that it can be fetched early: lanes are lane_stride apart,
-  // and some hundreds of values of k are adjacent.
-  const void* (*source)(const void* context, int64_t lane, int64_t k) = nullptr;
+  // Where a packer reads lane and k, so that it can be fetched early, or be packed from there:
+  // lanes are lane_stride apart, and some hundreds of values of k are adjacent, `run` from this one
+  // on.
+  const void* (*source)(const void* context, int64_t lane, int64_t k, int64_t* run) = nullptr;
 };
 
 struct GemmOutput {
@@ -86,11 +87,18 @@ struct GemmProblem {
   // At most so many products are added up one after the other; 0: as many as is quickest. Sums over
   // thousands of pixels want less.
   int64_t run_limit = 0;
+  // See gemm_pays_split(): more where operands come from far away, or by packers.
+  int64_t cutting = 20;
   bool a_same = false, b_same = false;
   // Sets the pointers of one batch; those that are not set keep the value of the fields above.
   void (*locate)(const void* context, int64_t batch, GemmPointers&) = nullptr;
   const void* locate_context = nullptr;
 };
+
+// Whether there is a matrix unit for floats cut into parts, and it pays also beside a busy thread
+// of the same core: a product of whole tiles then takes two thirds of its time in vectors, and
+// cutting a value as long as `cutting` products, storing a sum as long as sixteen.
+bool gemm_pays_split(int64_t m, int64_t n, int64_t k, int64_t cutting);
 
 size_t gemm_workspace(const GemmProblem&);
 void gemm_run(const GemmProblem&,

@@ -105,30 +105,63 @@ class GemmParts {
     return {begin, std::min(whole.end, begin + plan_.kc)};
   }
 
+  int64_t panel_bytes(int lanes) const { return fastnn::panel_bytes(plan_, lanes); }
   char* shared_a(int64_t panel, int64_t block) const {
     const int64_t panels = ceil_div(p_.m, f_.mr);
-    return space_ + plan_.shared_a + (block * panels + panel) * f_.a_panel * plan_.kc * plan_.elem;
+    return space_ + plan_.shared_a + (block * panels + panel) * panel_bytes(f_.a_panel);
   }
   char* shared_b(int64_t panel, int64_t block) const {
     const int64_t panels = ceil_div(columns_.size(), f_.nr);
-    return space_ + plan_.shared_b + (block * panels + panel) * f_.nr * plan_.kc * plan_.elem;
+    return space_ + plan_.shared_b + (block * panels + panel) * panel_bytes(f_.nr);
   }
   char* own_b(const Task& t, int64_t j) const {
-    return t.scratch + plan_.scratch_b + (j - t.columns.begin) * plan_.kc * plan_.elem;
+    return t.scratch + plan_.scratch_b + (j - t.columns.begin) / f_.nr * panel_bytes(f_.nr);
   }
 
-  void pack_a(const GemmPointers& at, int64_t batch, int64_t i, Range k, void* dst) const {
-    pack(f_.pack_a, p_.a, at.a, batch, i, std::min<int64_t>(f_.mr, p_.m - i), f_.a_panel, k, dst);
+  char* scratch_of(int worker) const {
+    return space_ + plan_.scratch + worker * plan_.scratch_each;
   }
-  void pack_b(const GemmPointers& at, int64_t batch, int64_t j, Range k, void* dst) const {
-    pack(f_.pack_b, p_.b, at.b, batch, j, std::min<int64_t>(f_.nr, p_.n - j), f_.nr, k, dst);
+
+  // `scratch`: the worker's.
+  void pack_a(const GemmPointers& at, int64_t batch, int64_t i, Range k, void* dst,
+              char* scratch) const {
+    pack(f_.pack_a, p_.a, at.a, batch, i, std::min<int64_t>(f_.mr, p_.m - i), f_.a_panel, k, dst,
+         scratch);
+  }
+  void pack_b(const GemmPointers& at, int64_t batch, int64_t j, Range k, void* dst,
+              char* scratch) const {
+    pack(f_.pack_b, p_.b, at.b, batch, j, std::min<int64_t>(f_.nr, p_.n - j), f_.nr, k, dst,
+         scratch);
   }
   void pack(void (*kernel)(const GemmPack&), const GemmOperand& x, const void* data, int64_t batch,
-            int64_t lane, int64_t width, int panel, Range k, void* dst) const {
+            int64_t lane, int64_t width, int panel, Range k, void* dst, char* scratch) const {
     const int lanes = static_cast<int>(width);
+    if (x.pack && cuts_values(f_)) {
+      char* const floats = scratch + plan_.scratch_floats;
+      if (x.source) return kernel(pack_of_runs(x, lane, lanes, panel, k, dst, floats));
+      x.pack(x.context, {floats, panel, lanes, batch, lane, k.begin, k.size()});
+      return kernel({dst, panel, floats, sum_type_, 1, panel, lanes, k.size()});
+    }
     if (x.pack) return x.pack(x.context, {dst, panel, lanes, batch, lane, k.begin, k.size()});
     kernel({dst, panel, offset(data, lane * x.lane_stride + k.begin * x.k_stride, in_size_),
             p_.dtype, x.lane_stride, x.k_stride, lanes, k.size()});
+  }
+
+  // Lanes in one run each are packed from where they are, others from `room`, where their runs are
+  // put together.
+  GemmPack pack_of_runs(const GemmOperand& x, int64_t lane, int lanes, int panel, Range k,
+                        void* dst, char* room) const {
+    int64_t run;
+    const void* at = x.source(x.context, lane, k.begin, &run);
+    if (run >= k.size()) return {dst, panel, at, p_.dtype, x.lane_stride, 1, lanes, k.size()};
+    for (int64_t i = k.begin; i < k.end; i += run) {
+      const auto* from = static_cast<const char*>(x.source(x.context, lane, i, &run));
+      const auto bytes = static_cast<size_t>(std::min(run, k.end - i) * in_size_);
+      for (int64_t j = 0; j < lanes; ++j)
+        memcpy(room + (j * k.size() + i - k.begin) * in_size_, from + j * x.lane_stride * in_size_,
+               bytes);
+    }
+    return {dst, panel, room, p_.dtype, k.size(), 1, lanes, k.size()};
   }
 
   // The bias of the task's rows and columns, adjacent and in the type of the sums.
@@ -153,7 +186,8 @@ class GemmParts {
     const int64_t lane = x.lane_stride * in_size_, row = x.k_stride * in_size_;
     const int64_t k_pieces = ceil_div(k.size() * in_size_, GemmTile::kAheadBytes);
     if (x.source) {
-      const auto* base = static_cast<const char*>(x.source(x.context, lanes.begin, k.begin));
+      int64_t run;
+      const auto* base = static_cast<const char*>(x.source(x.context, lanes.begin, k.begin, &run));
       return {base, lanes.size(), k_pieces, lane};
     }
     if (x.pack) return {};

@@ -25,11 +25,27 @@ bool in_memory(const GemmOperand& x, DType dtype) {
   return !x.pack && (dtype == DType::f32 || dtype == DType::f64);
 }
 
+double work_of(int64_t m, int64_t n, int64_t k) {
+  return static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+}
+double work_of(const GemmProblem& p) { return work_of(p.m, p.n, p.k); }
+
+// The kernels that cut floats into parts for a matrix unit, where there is one, and it pays. What
+// is shared is packed once for all batches.
+const GemmFamily* split_family(const GemmProblem& p) {
+  const int64_t m = p.share == GemmShare::b ? p.batch * p.m : p.m;
+  const int64_t n = p.share == GemmShare::a ? p.batch * p.n : p.n;
+  const bool pays = p.dtype == DType::f32 && gemm_pays_split(m, n, p.k, p.cutting);
+  return pays ? active_gemm_split_family() : nullptr;
+}
+
 // Packers of others fill panels of float.
 const GemmFamily& family_of(const GemmProblem& p) {
   const GemmFamily* bf16 =
       p.dtype == DType::bf16 && !p.a.pack && !p.b.pack ? active_gemm_bf16_family() : nullptr;
-  return bf16 ? *bf16 : gemm_family(p.dtype);
+  if (bf16) return *bf16;
+  const GemmFamily* split = split_family(p);
+  return split ? *split : gemm_family(p.dtype);
 }
 
 // Rows this far apart fall on one set of the first-level cache: a register tile's rows would evict
@@ -53,14 +69,11 @@ int64_t far_pieces(const GemmProblem& p, const GemmFamily& f, int64_t elem) {
   return ceil_div(64 * lines, tiles * GemmTile::kAheadBytes);
 }
 
-double work_of(const GemmProblem& p) {
-  return static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k);
-}
-
 void choose_modes(const GemmProblem& p, GemmPlan& plan) {
   const GemmFamily& f = *plan.family;
   if (is_tiled(f)) {
     plan.a = plan.b = GemmMode::own;
+    if (cuts_values(f) && p.share == GemmShare::a && plan.segments == 1) plan.a = GemmMode::shared;
     return;
   }
   const int64_t row_panels = ceil_div(p.m, f.mr), column_panels = ceil_div(p.n, f.nr);
@@ -142,7 +155,7 @@ void choose_blocks(const GemmProblem& p, GemmPlan& plan) {
   const GemmFamily& f = *plan.family;
   const int64_t quarter = cache_sizes().l2 / 4 / plan.elem;
   const int64_t kc = std::max<int64_t>(1, plan.kc), k = std::max<int64_t>(1, p.k);
-  const int64_t room = is_tiled(f) ? 2 * quarter : quarter;
+  const int64_t room = f.quarters * quarter;
   const int64_t nb_max = std::max<int64_t>(4 * f.nr, room / kc / f.nr * f.nr);
   const bool sums_wait = plan.staged && plan.k_blocks > 1;  // in scratch
   const bool may_share_a = plan.a == GemmMode::own && plan.segments == 1;
@@ -177,6 +190,10 @@ void choose_blocks(const GemmProblem& p, GemmPlan& plan) {
     plan.mb = even_block(p.m, rows_max(plan.nb), f.mr);
     const int64_t down = ceil_div(wanted, ceil_div(p.n, plan.nb));
     if (is_tiled(f) && down > 1) plan.mb = even_block(p.m, std::min(plan.mb, p.m / down), f.mr);
+    // Cutting values takes time: once for all tasks, as long as they stay in some cache.
+    const bool fits = p.m * k * plan.elem <= 4 * cache_sizes().l2;
+    if (may_share_a && cuts_values(f) && fits && plan.nb < p.n && (p.batch == 1 || p.a_same))
+      plan.a = GemmMode::shared;
     return;
   }
   plan.nb = even_block(plan.n_span, nb_max, f.nr);
@@ -227,19 +244,20 @@ void lay_out(const GemmProblem& p, GemmPlan& plan) {
   const auto sums = [&](int64_t cells) { return round_up(cells * plan.sum, 64); };
   int64_t at = 0;
   plan.shared_a = at;
-  if (plan.a == GemmMode::shared) at += bytes(ceil_div(p.m, f.mr) * f.a_panel * plan.kc * blocks);
+  if (plan.a == GemmMode::shared) at += ceil_div(p.m, f.mr) * panel_bytes(plan, f.a_panel) * blocks;
   plan.shared_b = at;
-  if (plan.b == GemmMode::shared) at += bytes(round_up(plan.n_span, f.nr) * plan.kc * blocks);
+  if (plan.b == GemmMode::shared)
+    at += ceil_div(plan.n_span, f.nr) * panel_bytes(plan, f.nr) * blocks;
   plan.partial = at;
   if (plan.segments > 1) at += sums(plan.segments * p.m * p.n);
   plan.scratch = at;
 
   // A's panel has room for one more step of k: rows of an odd number of them.
   int64_t each = plan.vector               ? bytes(p.a.k_stride == 1 ? 0 : p.k)
-                 : plan.a == GemmMode::own ? bytes(f.a_panel * (plan.kc + f.k_step))
+                 : plan.a == GemmMode::own ? bytes(f.a_panel * (plan.kc + f.k_step)) + f.header
                                            : 0;
   plan.scratch_b = each;
-  if (plan.b == GemmMode::own) each += bytes(plan.nb * plan.kc);
+  if (plan.b == GemmMode::own) each += ceil_div(plan.nb, f.nr) * panel_bytes(plan, f.nr);
   if (plan.vector) each += sums(p.m * plan.nb);
   plan.scratch_stage = each;
   const int64_t tiles = ceil_div(plan.mb, f.mr) * ceil_div(plan.nb, f.nr);
@@ -251,6 +269,8 @@ void lay_out(const GemmProblem& p, GemmPlan& plan) {
   plan.scratch_bias = each;
   if (p.bias_n.data) each += sums(plan.nb);
   if (p.bias_m.data) each += sums(plan.mb);
+  plan.scratch_floats = each;
+  if (cuts_values(f) && (p.a.pack || p.b.pack)) each += sums(std::max(f.a_panel, f.nr) * plan.kc);
   plan.scratch_each = each;
   plan.total = at + each * (each ? max_workers() : 0);
 }
@@ -263,7 +283,8 @@ bool gemm_wants_swap(const GemmProblem& p) {
   if (is_vector_by_matrix(p, p.n, p.b, p.a)) return true;
   // The register tile writes rows of adjacent columns.
   if (p.c.col != 1 && p.n != 1 && (p.c.row == 1 || p.m == 1)) return true;
-  if (!in_memory(p.a, p.dtype) || !in_memory(p.b, p.dtype) || p.k < 32) return false;
+  if (!in_memory(p.a, p.dtype) || !in_memory(p.b, p.dtype) || p.k < 32 || split_family(p))
+    return false;
   // Few rows times a transposed matrix (a layer's weight): the large operand is then read where it
   // is, not packed, and the tiles are turned as they are written.
   if (p.b.k_stride == 1 && p.b.lane_stride != 1 && p.m <= 96 && 2 * p.m <= p.n) return true;
@@ -272,22 +293,34 @@ bool gemm_wants_swap(const GemmProblem& p) {
          p.m * p.k * static_cast<int64_t>(size_of(p.dtype)) > cache_sizes().l2 / 4;
 }
 
+bool gemm_pays_split(int64_t m, int64_t n, int64_t k, int64_t cutting) {
+  constexpr int64_t kRows = 16, kDepth = 32;  // of a tile of the unit
+  constexpr int64_t kStoring = 16;            // products that a sum takes to be stored
+  const int64_t whole_m = round_up(m, kRows), whole_n = round_up(n, kRows);
+  const int64_t whole_k = round_up(k, kDepth);
+  const double cut =
+      static_cast<double>(whole_k) * static_cast<double>((whole_m + whole_n) * cutting);
+  return active_gemm_split_family() &&
+         work_of(m, n, k) >
+             work_of(whole_m, whole_n, whole_k) * 2 / 3 + work_of(m, n, kStoring) + cut;
+}
+
 GemmPlan make_gemm_plan(const GemmProblem& p) {
   GemmPlan plan{};
   plan.family = &family_of(p);
   plan.sum = p.dtype == DType::f64 ? 8 : 4;
-  plan.elem = plan.family == active_gemm_bf16_family() ? 2 : plan.sum;
+  plan.elem = plan.family->elem;
   const DType sum_type = p.dtype == DType::f64 ? DType::f64 : DType::f32;
   plan.staged = p.c.place || p.c.dtype != sum_type || (p.c.col != 1 && p.n != 1) ||
                 (p.activation != Activation::none && !rectifies(p.activation));
   // A panel of A and the stream of B share the first-level cache.
   const int64_t l1_k = cache_sizes().l1d * 2 / 3 / (plan.family->a_panel * plan.elem);
-  // Tiles of a matrix unit sum up small parts of K in turn, whatever K is: only the panels have to
-  // fit the second level.
-  int64_t kc_max = is_tiled(*plan.family) ? 2048 : std::clamp<int64_t>(l1_k / 64 * 64, 128, 512);
+  int64_t kc_max = plan.family->depth;
+  if (kc_max == 0) kc_max = std::clamp<int64_t>(l1_k / 64 * 64, 128, 512);
   plan.far = far_pieces(p, *plan.family, plan.elem);
   if (plan.far > 0) kc_max = GemmTile::kFarDepth;
-  if (p.run_limit > 0) kc_max = std::min(kc_max, p.run_limit);
+  // A matrix unit adds 32 products to a sum at once.
+  if (p.run_limit > 0 && !cuts_values(*plan.family)) kc_max = std::min(kc_max, p.run_limit);
   plan.vector = !p.c.place && is_vector_by_matrix(p, p.m, p.a, p.b);
   choose_segments(p, kc_max, plan);
   plan.kc = even_block(plan.seg_k, kc_max, std::max(8, plan.family->k_step));

@@ -28,6 +28,7 @@ struct GemmPlan {
   // Workspace: offsets in bytes, and sizes.
   int64_t shared_a, shared_b, partial, scratch, scratch_each;
   int64_t scratch_b, scratch_stage, scratch_bias;  // within a worker's scratch, after A's panel
+  int64_t scratch_floats;  // a packer's panel, for families that make their own of it
   int64_t total;
 };
 
@@ -37,6 +38,14 @@ GemmPlan make_gemm_plan(const GemmProblem& p);
 
 // Tiles of a matrix unit multiply many times as fast as caches deliver.
 inline bool is_tiled(const GemmFamily& f) { return f.speed > 1; }
+
+// Cuts values into parts, several for each, as it packs them.
+inline bool cuts_values(const GemmFamily& f) { return f.header > 0; }
+
+// Bytes of a packed panel of so many lanes.
+inline int64_t panel_bytes(const GemmPlan& plan, int lanes) {
+  return lanes * plan.kc * plan.elem + plan.family->header;
+}
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "fastnn/isa.h"
 #include "fastnn/ops/gemm.h"
 #include "ladder.h"
 
@@ -143,6 +144,12 @@ int main(int argc, char** argv) {
   run.rung("5. operands packed in the order of use", 1, [&] { packed(a.p, b.p, c.p, n); });
   const TensorView views[4] = {square(a.p, n), square(b.p, n), square(c.p, n), {}};
   const auto shipped = [&] { launch(gemm_forward, GemmParams{}, views); };
+  const bool unit = active_isa() == Isa::amx;
+  if (unit) set_isa(Isa::avx512_bf16);
   run.rung("6. fastnn, one thread", 1, shipped);
   run.rung("7. fastnn, two threads", 2, shipped);
+  if (!unit) return 0;
+  set_isa(Isa::amx);
+  run.rung("8. fastnn, matrix unit, one thread", 1, shipped);
+  run.rung("9. fastnn, matrix unit, two threads", 2, shipped);
 }

@@ -2,7 +2,8 @@
 //
 // An element type is served by a family. Packed operands are cut into panels: panel[k][lane], where
 // the lanes are `mr` rows of A (stored `a_panel` apart) or `nr` columns of B; missing lanes are 0.
-// Panels of the bfloat16 family are as its pack_a and pack_b leave them.
+// Panels of the families for bfloat16 and for floats cut into parts are as their pack_a and pack_b
+// leave them.
 #pragma once
 
 #include "cpu/kernels/isa_table.h"
@@ -14,7 +15,7 @@ namespace fastnn {
 struct GemmFinish;
 
 // One register tile: c = alpha * A B + beta * src + bias, for m <= mr rows and n <= nr columns.
-// Pointers are to the type of accumulation T, except a and b in the bfloat16 family.
+// Pointers are to the type of accumulation T, except a and b in these.
 struct GemmTile {
   const void* a;
   int64_t a_row, a_k;  // strides of A; read by `direct` only, and see GemmFamily::row_group
@@ -91,8 +92,13 @@ struct GemmVector {
 
 struct GemmFamily {
   int mr, nr, a_panel;
-  int k_step;  // packed operands are filled up with zeros to a multiple of so many k
-  int speed;   // of multiply-adds, next to the float family: how large a task should be
+  int elem;      // bytes of a packed value
+  int header;    // and at the front of a packed panel, where the family keeps notes
+  int depth;     // the most k that a tile sums at a time; 0: as a panel of A fits the first level
+  int quarters;  // of the second-level cache, which a task's columns of B may take
+  int k_step;    // packed operands are filled up with zeros to a multiple of so many k
+  int speed;     // of multiply-adds, next to the float family: how large a task should be
+  bool asks;     // takes GemmTile::ahead when packed
   bool stores_behind;
   // Not 0: `packed` also takes rows of A where they are, `a_row` apart (packed: 1), if they are a
   // multiple of so many, with k adjacent and in whole steps.
@@ -117,5 +123,8 @@ struct GemmKernels {
 
 FASTNN_KERNELS(GemmKernels, gemm_kernels)
 FASTNN_KERNELS_BF16(GemmFamily, gemm_bf16_family)
+
+// Floats as three bfloat16 each; only where a matrix unit multiplies these, else null.
+FASTNN_KERNELS_BF16(GemmFamily, gemm_split_family)
 
 }  // namespace fastnn

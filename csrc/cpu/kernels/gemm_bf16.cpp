@@ -93,9 +93,13 @@ FASTNN_INLINE void load_step(const char* a, int64_t a_row, const char* b) {
 template <int MT, int NT>
 FASTNN_INLINE void multiply_step() {
   _tile_dpbf16ps(0, 4, 6);
+  space_out();
   if constexpr (NT == 2) _tile_dpbf16ps(1, 4, 7);
+  space_out();
   if constexpr (MT == 2) _tile_dpbf16ps(2, 5, 6);
+  space_out();
   if constexpr (MT == 2 && NT == 2) _tile_dpbf16ps(3, 5, 7);
+  space_out();
 }
 
 template <int NT>
@@ -231,6 +235,8 @@ static void run_tile_bf16(const GemmTile& t) { t.n > kTile ? product<2>(t) : pro
 constexpr bool kStoresBehind = true;
 constexpr int kRowGroup = kTile;
 constexpr int kSpeed = 16;
+// Small parts of K are summed in turn, whatever K is: only the panels have to fit the second level.
+constexpr int kDepth = 2048, kQuarters = 2;
 
 #else
 
@@ -288,14 +294,34 @@ static void run_tile_bf16(const GemmTile& t) {
 constexpr int kSpeed = 1;
 constexpr bool kStoresBehind = false;
 constexpr int kRowGroup = 0;
+constexpr int kDepth = 0, kQuarters = 1;
 
 #endif
 
 const GemmFamily* gemm_bf16_family() {
   static constexpr GemmFamily family = {
-      kRowsAtOnce,  kColumns,     kRowsAtOnce,    kStepK,         kSpeed,  kStoresBehind,
-      kRowGroup,    &enter,       &leave,         &run_tile_bf16, nullptr, &pack_a,
-      &pack_b_bf16, &pack<float>, &finish<float>, &sum<float>,    nullptr,
+      .mr = kRowsAtOnce,
+      .nr = kColumns,
+      .a_panel = kRowsAtOnce,
+      .elem = 2,
+      .header = 0,
+      .depth = kDepth,
+      .quarters = kQuarters,
+      .k_step = kStepK,
+      .speed = kSpeed,
+      .asks = kSpeed == 1,  // tiles wait for their operands: the room of these is all taken
+      .stores_behind = kStoresBehind,
+      .row_group = kRowGroup,
+      .enter = &enter,
+      .leave = &leave,
+      .packed = &run_tile_bf16,
+      .direct = nullptr,
+      .pack_a = &pack_a,
+      .pack_b = &pack_b_bf16,
+      .pack = &pack<float>,
+      .finish = &finish<float>,
+      .sum = &sum<float>,
+      .vector = nullptr,
   };
   return &family;
 }

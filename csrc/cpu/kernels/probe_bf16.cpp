@@ -30,9 +30,13 @@ static int64_t multiply_adds(int64_t rounds, float* sink) {
     _tile_loadd(7, b + kTileValues, 64);
     _tile_loadd(5, a + kTileValues, 64);
     _tile_dpbf16ps(0, 4, 6);
+    space_out();
     _tile_dpbf16ps(1, 4, 7);
+    space_out();
     _tile_dpbf16ps(2, 5, 6);
+    space_out();
     _tile_dpbf16ps(3, 5, 7);
+    space_out();
   }
   _tile_stored(0, sums, 64);
   release_tiles();

@@ -22,6 +22,14 @@ struct alignas(64) TileConfig {
 }
 [[maybe_unused]] static void release_tiles() { _tile_release(); }
 
+// Between two products of tiles. While another thread runs on the same core, it has half of the
+// scheduler's places, and products that wait in the others keep loads out: eight instructions that
+// take no such place, these or prefetches, keep products apart. Without them they run at 0.6 of
+// that speed; alone on a core they run as fast either way.
+inline __attribute__((always_inline)) void space_out() {
+  asm volatile("nop\nnop\nnop\nnop\nnop\nnop\nnop\nnop");
+}
+
 }  // namespace fastnn::FASTNN_ISA_NS
 
 #endif
