@@ -4,7 +4,6 @@
 
 #include "cpu/conv_source.h"
 #include "cpu/gemm_core.h"
-#include "cpu/gemm_plan.h"
 #include "cpu/kernels/conv.h"
 
 namespace fastnn {
@@ -12,8 +11,8 @@ namespace fastnn {
 namespace {
 
 // As many products as a value takes to be packed and cut into parts (see gemm_pays_split()), next
-// to the kernels that pixels of one tap would go to, and those of several.
-constexpr int64_t kCuttingPixels = 48, kCuttingTaps = 40;
+// to the kernels that pixels of one tap would go to, and to those of several.
+constexpr int64_t kCuttingPixels = 48, kCuttingTaps = GemmProblem::kCuttingPacked;
 
 const ConvPackers& packers(DType dtype) {
   const ConvKernels& kernels = active_conv_kernels();

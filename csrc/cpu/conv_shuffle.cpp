@@ -49,7 +49,7 @@ struct ShuffleProduct {
       p.b = {c.image.data + first * c.image.n * kElem, 1, c.image.c};
       return;
     }
-    p.cutting = 40;  // a packer's panels
+    p.cutting = GemmProblem::kCuttingPacked;
     p.b.pack = [](const void* context, const GemmPanel& g) {
       const auto& self = *static_cast<const ShuffleProduct*>(context);
       active_conv_kernels().f32.pixels(

@@ -88,6 +88,7 @@ struct GemmProblem {
   // thousands of pixels want less.
   int64_t run_limit = 0;
   // See gemm_pays_split(): more where operands come from far away, or by packers.
+  static constexpr int64_t kCuttingPacked = 40;
   int64_t cutting = 20;
   bool a_same = false, b_same = false;
   // Sets the pointers of one batch; those that are not set keep the value of the fields above.

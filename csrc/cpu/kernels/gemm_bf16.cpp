@@ -1,7 +1,7 @@
 // The matrix product of bfloat16 on CPUs that multiply it: sums of pairs in float, by AMX tiles or
 // by AVX-512 dot products. Both take subnormal operands as zero.
 #include "cpu/kernels/gemm_bf16_pack.h"
-#include "cpu/kernels/gemm_tile.h"
+#include "cpu/kernels/gemm_rows.h"
 #include "cpu/kernels/tiles.h"
 
 namespace fastnn {
@@ -195,20 +195,6 @@ static void sum_halves(const GemmTile& t, float* sum, bool fresh) {
   if (late) store_lower<NT>(late);
 }
 
-// alpha, beta, bias and rectifier, row by row: tiles can only be stored.
-template <int NT>
-static void write_rows(const GemmTile& t, const float* sum) {
-  GemmTile row = t;
-  for (int i = 0; i < t.m; ++i, sum += kColumns) {
-    vf acc[1][NT];
-    for (int j = 0; j < NT; ++j) acc[0][j] = load(sum + j * kTile);
-    write_tile<float, 1, NT>(row, acc);
-    row.c = static_cast<float*>(row.c) + t.c_row;
-    row.src = static_cast<const float*>(row.src) + t.src_row;
-    if (row.bias_m) row.bias_m = static_cast<const float*>(row.bias_m) + 1;
-  }
-}
-
 template <int NT>
 static void product(const GemmTile& t) {
   using SumRows = void (*)(const GemmTile&, float*, bool);
@@ -227,7 +213,7 @@ static void product(const GemmTile& t) {
   GemmTile rest = t;
   if (resumed) rest.beta = 0;
   const bool plain = rest.alpha == 1 && rest.beta == 0 && !t.bias_n && !t.bias_m && !t.rectifier.on;
-  if (!in_place || !plain) write_rows<NT>(rest, sum);
+  if (!in_place || !plain) write_rows<NT>(rest, sum, kColumns);
 }
 
 static void run_tile_bf16(const GemmTile& t) { t.n > kTile ? product<2>(t) : product<1>(t); }

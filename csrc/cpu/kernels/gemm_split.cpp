@@ -7,10 +7,9 @@
 #include "cpu/kernels/gemm.h"
 
 #ifdef __AMX_BF16__
+#include "cpu/kernels/gemm_rows.h"
 #include "cpu/kernels/gemm_split_pack.h"
-#include "cpu/kernels/gemm_tile.h"
 #include "cpu/kernels/tiles.h"
-
 #endif
 
 namespace fastnn {
@@ -93,9 +92,9 @@ FASTNN_INLINE void add_step(const char* a, const char* b, const char* next_a, co
 }
 
 // What is asked for in every step of k: some rows of the sums' place, and what is needed next.
-class Meanwhile {
+class Asking {
  public:
-  Meanwhile(const GemmTile& t, int64_t steps)
+  Asking(const GemmTile& t, int64_t steps)
       : row_(static_cast<const char*>(t.c)),
         stride_(t.c_row * 4),
         rows_(t.m),
@@ -103,16 +102,16 @@ class Meanwhile {
         ahead_(static_cast<const char*>(t.ahead)),
         ahead_step_(t.ahead_step) {}
 
-  FASTNN_INLINE void work(Meanwhile& m) {
-    for (int i = m.rows_ < m.rows_in_step_ ? m.rows_ : m.rows_in_step_; i > 0; --i, --m.rows_) {
-      __builtin_prefetch(m.row_, 1);
-      __builtin_prefetch(m.row_ + 64, 1);
-      m.row_ += m.stride_;
+  inline __attribute__((always_inline)) void in_step() {
+    for (int i = rows_ < rows_in_step_ ? rows_ : rows_in_step_; i > 0; --i, --rows_) {
+      __builtin_prefetch(row_, 1);
+      __builtin_prefetch(row_ + 64, 1);
+      row_ += stride_;
     }
     FASTNN_UNROLL for (int i = 0; i < kStepK / GemmTile::kAheadStep; ++i) {
       FASTNN_UNROLL for (int at = 0; at < GemmTile::kAheadBytes; at += 64)
-          __builtin_prefetch(m.ahead_ + at, 0, 2);
-      m.ahead_ += m.ahead_step_;
+          __builtin_prefetch(ahead_ + at, 0, 2);
+      ahead_ += ahead_step_;
     }
   }
 
@@ -133,13 +132,13 @@ static void sum_parts(const GemmTile& t, float* sum, int64_t row) {
   if constexpr (MT == 2) _tile_zero(2);
   if constexpr (MT == 2 && NT == 2) _tile_zero(3);
   const int64_t steps = (t.k + kStepK - 1) / kStepK;
-  Meanwhile meanwhile(t, steps);
+  Asking asking(t, steps);
   load_a<MT>(a, 2);
   load_b<NT>(b, 0);
   for (int64_t i = steps; i > 0; --i, a += kStepBytes, b += kStepBytes) {
     const int64_t next = i > 1 ? kStepBytes : 0;  // nothing is behind the last
     add_step<MT, NT>(a, b, a + next, b + next);
-    Meanwhile::work(meanwhile);
+    asking.in_step();
   }
   _tile_stored(0, sum, 4 * row);
   if constexpr (NT == 2) _tile_stored(1, sum + kTile, 4 * row);
@@ -184,20 +183,6 @@ static void sum_floats(const GemmTile& t, float* sum) {
   }
 }
 
-// alpha, beta, bias and rectifier, row by row.
-template <int NT>
-static void write_rows(const GemmTile& t, const float* sum) {
-  GemmTile row = t;
-  for (int i = 0; i < t.m; ++i, sum += kColumns) {
-    vf acc[1][NT];
-    for (int j = 0; j < NT; ++j) acc[0][j] = load(sum + j * kTile);
-    write_tile<float, 1, NT>(row, acc);
-    row.c = static_cast<float*>(row.c) + t.c_row;
-    row.src = static_cast<const float*>(row.src) + t.src_row;
-    if (row.bias_m) row.bias_m = static_cast<const float*>(row.bias_m) + 1;
-  }
-}
-
 // Whether the sums are the result, and their tiles whole.
 static bool is_plain(const GemmTile& t) {
   return t.m == kSplitLanes && t.n == kColumns && t.alpha == 1 && t.beta == 0 && !t.bias_n &&
@@ -213,7 +198,7 @@ static void product(const GemmTile& t) {
     sum_floats(t, sum);
   else
     t.m > kTile ? sum_parts<2, NT>(t, sum, kColumns) : sum_parts<1, NT>(t, sum, kColumns);
-  write_rows<NT>(t, sum);
+  write_rows<NT>(t, sum, kColumns);
 }
 
 static void run_tile_split(const GemmTile& t) { t.n > kTile ? product<2>(t) : product<1>(t); }

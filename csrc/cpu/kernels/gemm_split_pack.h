@@ -14,7 +14,7 @@
 
 namespace fastnn::FASTNN_ISA_NS {
 
-constexpr int kStepK = 32, kPairs = kStepK / 2;
+constexpr int kStepK = 32;
 constexpr int kSplitHeader = 64;
 constexpr int kSplitLanes = 32;  // of a panel
 constexpr int kTile = 16;        // rows of a tile
@@ -22,7 +22,8 @@ constexpr int kTileBytes = kTile * 64;
 constexpr int kPartBytes = kSplitLanes / kTile * kTileBytes;
 constexpr int kStepBytes = 3 * kPartBytes;
 
-// Magnitudes as the bits of a float without its sign, which are in the order of the values.
+// Magnitudes of first parts, as the bits of a float without its sign, which are in the order of the
+// values.
 struct SplitNote {
   uint32_t least, most;  // least: of those that are not zero, minus 1; all zero: the largest number
   bool whole;            // floats, not parts

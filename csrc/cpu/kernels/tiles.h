@@ -24,8 +24,8 @@ struct alignas(64) TileConfig {
 
 // Between two products of tiles. While another thread runs on the same core, it has half of the
 // scheduler's places, and products that wait in the others keep loads out: eight instructions that
-// take no such place, these or prefetches, keep products apart. Without them they run at 0.6 of
-// that speed; alone on a core they run as fast either way.
+// take no such place, these or prefetches, keep products apart. Alone on a core they run as
+// fast either way (docs/gemm.md).
 inline __attribute__((always_inline)) void space_out() {
   asm volatile("nop\nnop\nnop\nnop\nnop\nnop\nnop\nnop");
 }
