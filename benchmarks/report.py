@@ -65,7 +65,7 @@ def page(whole: dict[str, Any], files: Sequence[str], others: Sequence[dict[str,
         "of the rounds, ratios (PyTorch's time / ours) the median of theirs. A share is that of the time which the "
         "machine's peak (multiply-adds, half of them fed by a load, in runs as long as the case's call, sampled beside it) "
         "or its bandwidth, probed at the start, allows at best. \"Mean at the limit\": the mean ratio if ours took the "
-        "limit's time in every case.", "",
+        "limit's time in every case.", *_disturbed(results), "",
         *(["![ratios](charts/ratios.png)", "", "![roofline](charts/roofline.png)", ""] if has_charts else []),
         "## By kind of work", "",
         "| kind | threads | cases | PyTorch's time / ours: mean | goal | mean at the limit | worst | best "
@@ -88,10 +88,23 @@ def page(whole: dict[str, Any], files: Sequence[str], others: Sequence[dict[str,
     return "\n".join(lines) + "\n"
 
 
+def _disturbed(results: Sequence[Result]) -> list[str]:
+    """In how many cases no round was undisturbed, if the run knows."""
+    known = [r["undisturbed"] for r in results if "undisturbed" in r]
+    if not known:
+        return []
+    return [
+        "", "Where other threads on the same cores were busy (`benchmarks/pace.py`: a neighbour in a cloud), calls do not "
+        f"count if there are others: ratios of {sum(known)} cases are those of undisturbed rounds, in "
+        f"{len(known) - sum(known)} cases there were none.",
+    ]  # fmt: skip
+
+
 def _reason(result: Result, whole: dict[str, Any]) -> str:
     """Why a case is below its goal; the run says what it is where nobody has looked."""
     found = reasons.reason(result["group"], result["case"], whole.get("lowered"))
-    return whole.get("otherwise", found) if found == reasons.NOT_FOUND else found
+    found = whole.get("otherwise", found) if found == reasons.NOT_FOUND else found
+    return found if result.get("undisturbed", True) else f"{found}; disturbed in all rounds"
 
 
 def _other_peers(runs: Sequence[dict[str, Any]]) -> list[str]:

@@ -8,7 +8,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,33 +64,70 @@ def cases_of(group: str, quick: bool, only: str = "") -> Iterator[Case]:
             yield case
 
 
-def measure(workers: dict[str, Worker], group: str, case: Case, rounds: int) -> Result:
+@dataclass
+class Patience:
+    """How many rounds a case gets. A neighbour on a core (pace.py) may spoil some: then there are more, for so many
+    seconds, until a few were undisturbed."""
+
+    rounds: int
+    seconds: float = 0.0
+    fastest: float = 0.0  # pace that any backend has read
+    WANTED = 3
+
+    def more(self, done: int, undisturbed: int, started: float) -> bool:
+        waiting = undisturbed < self.WANTED and time.monotonic() < started + self.seconds
+        return done < self.rounds or waiting
+
+
+@dataclass
+class Times:
+    """A backend's best time of each round, and the best of its undisturbed calls."""
+
+    best: list[float] = field(default_factory=list)
+    undisturbed: list[float | None] = field(default_factory=list)
+
+    def ratios_to(self, ours: Times) -> list[float]:
+        """Theirs / ours of each undisturbed round, in order of size; of all rounds if there is none."""
+        alone = [(a, b) for a, b in zip(ours.undisturbed, self.undisturbed, strict=True) if a and b]
+        pairs = alone or list(zip(ours.best, self.best, strict=True))
+        return sorted(b / a for a, b in pairs)
+
+
+def measure(workers: dict[str, Worker], group: str, case: Case, patience: Patience) -> Result:
     """The best time of each backend, and the median of the rounds' ratios."""
-    times: dict[str, list[float]] = {name: [] for name in workers}
+    times = {name: Times() for name in workers}
     errors: dict[str, str] = {}
     absent: set[str] = set()
     peaks: list[float] = []
-    for _ in range(rounds):
+    started = time.monotonic()
+    done = undisturbed = 0
+    while patience.more(done, undisturbed, started):
+        alone = True
         for name, worker in workers.items():
             if name in errors or name in absent:
                 continue
-            answer = worker.ask(group=group, case=case.name)
+            answer = worker.ask(group=group, case=case.name, pace=patience.fastest)
             if "absent" in answer:
                 absent.add(name)
             elif "error" in answer:
                 errors[name] = answer["error"]
             else:
-                times[name].append(answer["seconds"])
+                times[name].best.append(answer["seconds"])
+                times[name].undisturbed.append(answer["undisturbed"])
+                patience.fastest = max(patience.fastest, answer["pace"])
+                alone = alone and answer["undisturbed"] is not None
                 peaks += [answer["flops"]] if "flops" in answer else []
+        done, undisturbed = done + 1, undisturbed + alone
     result: Result = {"group": group, "case": case.name, "kind": case.kind, "errors": errors}
     ours = times["fastnn"]
-    if ours:
-        result["seconds"], result["peak_flops"] = min(ours), max(peaks)
+    if ours.best:
+        result["seconds"], result["peak_flops"] = min(ours.best), max(peaks)
+        result["undisturbed"] = undisturbed > 0
         for name, theirs in times.items():
-            if name != "fastnn" and theirs:
-                pairs = sorted(b / a for a, b in zip(ours, theirs, strict=True))
-                result[f"{name}_seconds"] = min(theirs)
-                result[f"{name}_ratio"] = pairs[len(pairs) // 2]
+            if name != "fastnn" and theirs.best and len(theirs.best) == len(ours.best):
+                ratios = theirs.ratios_to(ours)
+                result[f"{name}_seconds"] = min(theirs.best)
+                result[f"{name}_ratio"] = ratios[len(ratios) // 2]
     return result
 
 
@@ -127,6 +166,7 @@ def run(
     names: Sequence[str] = ("torch",),
     quick: bool = False,
     rounds: int = 7,
+    patience: float = 0.0,
     only: str = "",
 ) -> dict[str, Any]:
     """Measures and prints; returns date, machine, versions, peaks and results."""
@@ -143,13 +183,13 @@ def run(
         peak = peaks[str(n)] = workers["fastnn"].ask(probe=True)
         print(f"\n{n} thread{'s' * (n > 1)}: {limits.describe(peak)}")
         print(f"{'case':46s} {'ours':>14s} {'limit':>7s}" + "".join(f" {p:>13s}" for p in present))
-        left_out = 0
+        left_out, waiting = 0, Patience(rounds, patience)
         for group in groups:
             for case in cases_of(group, quick, only):
                 if not limits.has_unit(case, peak):
                     left_out += 1
                     continue
-                result = measure(workers, group, case, rounds)
+                result = measure(workers, group, case, waiting)
                 if group == "steps":
                     result.update(measure_memory(n, group, case, ["fastnn", *present[:1]]))
                 judge(result, case, peak, n)
@@ -182,7 +222,8 @@ def _line(result: Result, present: Sequence[str]) -> str:
     if "fastnn_peak_bytes" in result and "torch_peak_bytes" in result:
         ours, theirs = (result[f"{k}_peak_bytes"] / 2**20 for k in ("fastnn", "torch"))
         text += f"  memory {ours:.0f} MB, torch {theirs:.0f} MB"
-    return text + (f"  < {result['missed']}" if result["missed"] else "")
+    text += f"  < {result['missed']}" if result["missed"] else ""
+    return text + ("" if result["undisturbed"] else "  (disturbed)")
 
 
 def peer_versions(present: Sequence[str]) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """One backend in a process: reads requests from stdin, one JSON a line, and answers with times.
 
 {"threads": n} sets the thread count. {"probe": true} measures the machine. {"group": g, "case": name} times a case: the
-best seconds a call of one short sample, and, from fastnn, the peak FLOP/s of runs as long as a call, sampled alike. With
+best seconds a call of one short sample, those of the best undisturbed call (pace.py) if "pace" says how fast additions
+are then, the fastest pace read, and, from fastnn, the peak FLOP/s of runs as long as a call, sampled alike. With
 "memory": true it answers with the bytes by which the process grows at most in a few calls, with "mean": true with the mean
 seconds of all calls of a longer sample, with "first": true with those of the very first call and the best later one.
 """
@@ -15,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import peers
+from benchmarks import pace, peers
 
 SAMPLE_SECONDS = 0.06
 LONG_SECONDS = 0.25
@@ -28,22 +29,45 @@ def _seconds(function: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def sample(function: Callable[[], Any]) -> float:
-    """The best time of one call within a sample of SAMPLE_SECONDS (groups of calls where a call is short), after a call
-    that warms up; of two calls where they are long, which a cold one does not change."""
-    first, once = _seconds(function), _seconds(function)
-    if first > LONG_SECONDS:
-        return min(first, once)
-    group = max(1, int(2e-4 / max(once, 1e-9)))
-    best, end = float("inf"), time.perf_counter() + SAMPLE_SECONDS
-    rounds = 0
-    while rounds < 2 or time.perf_counter() < end:
-        start = time.perf_counter()
-        for _ in range(group):
-            function()
-        best = min(best, (time.perf_counter() - start) / group)
-        rounds += 1
-    return best
+class Sample:
+    """Times calls for SAMPLE_SECONDS (in groups where a call is short), after one that warms up; two calls where they are
+    long, which a cold one does not change."""
+
+    def __init__(self, read_pace: Callable[[], float] = lambda: 0.0) -> None:
+        self.read_pace = read_pace
+        self.calls: list[tuple[float, float]] = []  # seconds, the slower pace of before and after
+        self.fastest = 0.0
+
+    def take(self, function: Callable[[], Any]) -> Sample:
+        before = self._pace()
+        once = _seconds(function)
+        if once <= LONG_SECONDS:
+            once = _seconds(function)
+            before = self._pace()
+        else:
+            before = self._add(once, before)
+        group = max(1, int(2e-4 / max(once, 1e-9)))
+        end = time.perf_counter() + SAMPLE_SECONDS
+        while len(self.calls) < 2 or time.perf_counter() < end:
+            start = time.perf_counter()
+            for _ in range(group):
+                function()
+            before = self._add((time.perf_counter() - start) / group, before)
+        return self
+
+    def best(self, least_pace: float = 0.0) -> float | None:
+        """The best time of the calls with such a pace before and after."""
+        return min((seconds for seconds, pace in self.calls if pace >= least_pace), default=None)
+
+    def _pace(self) -> float:
+        pace = self.read_pace()
+        self.fastest = max(self.fastest, pace)
+        return pace
+
+    def _add(self, seconds: float, before: float) -> float:
+        after = self._pace()
+        self.calls.append((seconds, min(before, after)))
+        return after
 
 
 def mean(function: Callable[[], Any]) -> float:
@@ -56,11 +80,11 @@ def mean(function: Callable[[], Any]) -> float:
     return (time.perf_counter() - start) / calls
 
 
-def first_call(function: Callable[[], Any]) -> dict[str, float]:
+def first_call(function: Callable[[], Any]) -> dict[str, float | None]:
     start = time.perf_counter()
     function()
     first = time.perf_counter() - start
-    return {"first": first, "seconds": sample(function)}
+    return {"first": first, "seconds": Sample().take(function).best()}
 
 
 def status(key: str) -> int:
@@ -82,12 +106,14 @@ def growth(build: Callable[[], Callable[[], Any]]) -> int:
 
 def main() -> None:
     t = peers.activate(sys.argv[1])
+    read_pace = pace.reader(1)
     built: dict[tuple[str, str], Callable[[], Any]] = {}
     for line in sys.stdin:
         request = json.loads(line)
         try:
             if "threads" in request:
                 t.set_num_threads(request["threads"])
+                read_pace = pace.reader(request["threads"])
                 answer: dict[str, Any] = {"ok": True}
             elif "probe" in request:
                 answer = t._core.probe()
@@ -108,7 +134,14 @@ def main() -> None:
                     elif request.get("mean"):
                         answer = {"seconds": mean(built[key])}
                     else:
-                        answer = {"seconds": sample(built[key])}
+                        taken = Sample(read_pace).take(built[key])
+                        answer = {
+                            "seconds": taken.best(),
+                            "undisturbed": taken.best(
+                                pace.UNDISTURBED * max(taken.fastest, request.get("pace", 0.0))
+                            ),
+                            "pace": taken.fastest,
+                        }
                     if sys.argv[1] == "fastnn":
                         answer["flops"] = t._core.peak_flops(answer["seconds"], SAMPLE_SECONDS)
         except Exception as e:

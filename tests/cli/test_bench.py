@@ -1,9 +1,11 @@
 """``fastnn bench``: its cases run, its files are written, its mistakes are told."""
 
 import importlib
+import itertools
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ import fastnn
 from fastnn.cli import main
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from benchmarks import conditions, goals, limits, peers, report, suite
+from benchmarks import conditions, goals, limits, pace, peers, report, suite, worker
 from benchmarks.case import Case
 from benchmarks.networks import NETWORKS
 
@@ -120,6 +122,8 @@ def test_whole_model_peers_know_the_kinds():
         ("gemm --peers caffe", "caffe"),
         ("gemm --threads 0", "'0'"),
         ("gemm --rounds 0", "--rounds"),
+        ("gemm --patience -1", "--patience"),
+        ("gemm --patience nan", "--patience"),
         ("gemm --only nosuchcase", "nosuchcase"),
     ],
 )
@@ -146,20 +150,62 @@ def test_the_limit_is_the_slower_of_arithmetic_and_memory():
     assert limits.limit_seconds(case, peak, 1000, 5e8) == pytest.approx(2e-3)
 
 
-def test_every_round_asks_every_backend():
+class FakeWorker:
+    """Answers with these times, of a call in each round and of its best undisturbed one, over and over."""
+
+    def __init__(self, name, asked, *times):
+        self.name, self.asked, self.times = name, asked, itertools.cycle(times)
+
+    def ask(self, **request):
+        self.asked.append((self.name, request["pace"]))
+        seconds, undisturbed = next(self.times)
+        return {"seconds": seconds, "undisturbed": undisturbed, "pace": 5e9, "flops": 1e9}
+
+
+def measured(patience, ours, theirs):
     asked = []
+    workers = {
+        "fastnn": FakeWorker("fastnn", asked, *ours),
+        "torch": FakeWorker("torch", asked, *theirs),
+    }
+    case = Case("1x1", lambda t: lambda: None)
+    return suite.measure(workers, "gemm", case, patience), asked
 
-    class Fake:
-        def __init__(self, name):
-            self.name = name
 
-        def ask(self, **request):
-            asked.append(self.name)
-            return {"seconds": 1.0 if self.name == "fastnn" else 2.0, "flops": 1e9}
+def test_every_round_asks_every_backend():
+    result, asked = measured(suite.Patience(5), [(1.0, 1.0)], [(2.0, 2.0)])
+    assert [name for name, _ in asked] == ["fastnn", "torch"] * 5 and result["torch_ratio"] == 2
+    assert [pace for _, pace in asked] == [0.0] + [5e9] * 9  # each knows what was read before
 
-    workers = {name: Fake(name) for name in ("fastnn", "torch")}
-    result = suite.measure(workers, "gemm", Case("1x1", lambda t: lambda: None), 5)
-    assert asked == ["fastnn", "torch"] * 5 and result["torch_ratio"] == 2
+
+def test_undisturbed_rounds_count_where_there_are_some():
+    ours = [(1.0, None), (1.0, 1.0), (1.0, 1.0)]
+    result, _ = measured(suite.Patience(3), ours, [(5.0, 5.0), (5.0, None), (2.0, 3.0)])
+    assert result["torch_ratio"] == 3 and result["undisturbed"]
+    result, _ = measured(suite.Patience(3), [(1.0, None)], [(5.0, 5.0), (4.0, 4.0), (2.0, 2.0)])
+    assert result["torch_ratio"] == 4 and not result["undisturbed"]
+
+
+def test_patience_goes_on_until_a_few_rounds_are_undisturbed():
+    _, asked = measured(suite.Patience(2, 60), [(1.0, None)] * 5 + [(1.0, 1.0)], [(2.0, 2.0)])
+    assert len(asked) == 2 * 18  # every sixth round is undisturbed
+    _, asked = measured(suite.Patience(2, 0.01), [(1.0, None)], [(2.0, 2.0)])
+    assert len(asked) >= 4
+
+
+def test_calls_beside_a_slow_reading_are_told_from_others():
+    paces = iter([1e9, 9e9, 9e9, 9e9, 4e9])
+    sample = worker.Sample(lambda: next(paces, 5e9)).take(lambda: time.sleep(0.02))
+    assert sample.fastest == 9e9 and sample.calls[0][1] == 9e9
+    assert {reading for _, reading in sample.calls[2:]} <= {4e9, 5e9}
+    assert sample.best(8e9) >= sample.best() >= 0.02
+    assert sample.best(1e10) is None
+
+
+@pytest.mark.parametrize("threads", [1, 2, 999])
+def test_the_pace_of_a_core_is_some_additions_a_cycle(threads):
+    readings = [pace.reader(threads)() for _ in range(5)]
+    assert 1e8 < max(readings) < 1e11
 
 
 def test_bfloat16_products_are_cases_where_the_cpu_has_a_unit_for_them():

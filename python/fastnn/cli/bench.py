@@ -36,6 +36,13 @@ def add_parser(commands: Any) -> None:
         metavar="N",
         help="how often each backend is measured in turn (default: 7; with --quick 3)",
     )
+    p.add_argument(
+        "--patience",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="measure a case for so long that a few rounds are undisturbed by a neighbour on a core (default: 0)",
+    )
     p.set_defaults(run=run)
 
 
@@ -69,13 +76,23 @@ def run(args: argparse.Namespace) -> int:
         ) from None
     if args.rounds is not None and args.rounds < 1:
         raise UsageError(f"fastnn bench: --rounds takes a number from 1, got {args.rounds}")
+    if not 0 <= args.patience < float("inf"):
+        raise UsageError(f"fastnn bench: --patience takes seconds from 0, got {args.patience}")
     groups = args.groups or suite.GROUPS
     if not any(True for g in groups for _ in suite.cases_of(g, args.quick, args.only)):
         raise UsageError(
             f"fastnn bench: no case of {', '.join(groups)} has '{args.only}' in its name"
         )
     rounds = args.rounds or (3 if args.quick else 7)
-    whole = suite.run(groups, threads, names=peers, quick=args.quick, rounds=rounds, only=args.only)
+    whole = suite.run(
+        groups,
+        threads,
+        names=peers,
+        quick=args.quick,
+        rounds=rounds,
+        patience=args.patience,
+        only=args.only,
+    )
     if args.json is not None:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         write_json(whole, args.json)
