@@ -9,6 +9,7 @@ class Size(tuple):
     __slots__ = ()
 
     def numel(self) -> int:
+        """The product of the sizes."""
         n = 1
         for s in self:
             n *= s

@@ -83,14 +83,17 @@ class Tensor(TensorBase):
         return self._data.ndim
 
     def dim(self) -> int:
+        """How many dimensions."""
         return self._data.ndim
 
     def numel(self) -> int:
+        """How many elements."""
         return self._data.size
 
     nelement = numel
 
     def element_size(self) -> int:
+        """Bytes of an element."""
         return self._data.itemsize
 
     @property
@@ -107,6 +110,7 @@ class Tensor(TensorBase):
         return steps if dim is None else steps[normalize_dim(dim, len(steps), "stride")]
 
     def data_ptr(self) -> int:
+        """The address of the first element; whoever has it can write past the version counter."""
         self._counter.exports += 1
         return self._address()
 
@@ -116,13 +120,16 @@ class Tensor(TensorBase):
         return self._data.__array_interface__["data"][0]
 
     def storage_offset(self) -> int:
+        """Elements between the start of the tensor that this is a view of and its own."""
         root = self if self._base is None else self._base
         return (self._address() - root._address()) // self._data.itemsize
 
     def is_floating_point(self) -> bool:
+        """Whether the dtype is a float of any size."""
         return self.dtype.is_floating_point
 
     def is_complex(self) -> bool:
+        """False: there are no complex dtypes."""
         return False
 
     @property
@@ -351,6 +358,7 @@ class Tensor(TensorBase):
         return RemovableHandle(hooks, hook)
 
     def is_inference(self) -> bool:
+        """False: tensors made in inference mode are like any other."""
         return False
 
     # ---- indexing ----------------------------------------------------------------------------------------------

@@ -180,3 +180,33 @@ def test_mistakes_are_named():
         nn.Module()(1)
     with pytest.raises(ValueError, match="in_features"):
         net(fastnn.ones(2, 5))
+
+
+def test_hooks_around_loading_may_mend_and_refuse():
+    net = fastnn.nn.Sequential(fastnn.nn.Linear(2, 3))
+    state = {"0.w": net[0].weight.detach().clone(), "0.bias": fastnn.ones(3)}
+    loaded = []
+
+    def rename(module, state, prefix, metadata, strict, missing, unexpected, errors):
+        state[prefix + "weight"] = state.pop(prefix + "w")
+
+    handle = net[0].register_load_state_dict_pre_hook(rename)
+    net.register_load_state_dict_post_hook(lambda module, keys: loaded.append(keys))
+    net.load_state_dict(state)
+    assert "0.w" in state and net[0].bias.sum().item() == 3
+    assert loaded == [([], [])]
+
+    handle.remove()
+    refuse = net.register_load_state_dict_pre_hook(lambda *args: args[-1].append("too old"))
+    with pytest.raises(RuntimeError, match="too old"):
+        net.load_state_dict({"0.weight": fastnn.zeros(3, 2), "0.bias": fastnn.zeros(3)})
+    assert net[0].bias.sum().item() == 3 and len(loaded) == 1
+    refuse.remove()
+
+
+def test_hooks_around_saving():
+    net, seen = fastnn.nn.Sequential(fastnn.nn.Linear(2, 3)), []
+    net[0].register_state_dict_pre_hook(lambda m, prefix, keep: seen.append((prefix, keep)))
+    net.register_state_dict_post_hook(lambda m, state, prefix, meta: state.pop("0.bias"))
+    assert list(net.state_dict(keep_vars=True)) == ["0.weight"]
+    assert seen == [("0.", True)]

@@ -65,10 +65,12 @@ class Function:
 
     @staticmethod
     def setup_context(ctx: FunctionCtx, inputs: tuple, output: Any) -> None:
+        """Saves in `ctx` what backward needs, where forward does not take a ctx itself."""
         raise NotImplementedError("setup_context is not implemented.")
 
     @staticmethod
     def backward(ctx: FunctionCtx, *grad_outputs: Any) -> Any:
+        """The gradient of each input of forward, from those of its results; None where there is none."""
         raise NotImplementedError(
             "You must implement either the backward method for your custom autograd.Function to use "
             "it with backward()."
@@ -76,6 +78,7 @@ class Function:
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
+        """Calls forward and records backward; this is how a Function is called."""
         ctx = FunctionCtx()
         ctx.needs_input_grad = tuple(_is_tensor(a) and a.requires_grad for a in args)
         separate = cls.setup_context is not Function.setup_context

@@ -41,6 +41,7 @@ class Node(_core.NodeBase):
     # ---- PyTorch's view of a node --------------------------------------------------------------------------------
 
     def name(self) -> str:
+        """As PyTorch names its nodes: MmBackward0."""
         if self.label is None:
             stem = self.backward.__name__.strip("_").removesuffix("_backward")
             self.label = "".join(p.capitalize() for p in stem.split("_")) + "Backward0"

@@ -34,11 +34,16 @@ class ModuleState:
     _modules: dict[str, Any]
     _non_persistent: set[str]
     _state_dict_hooks: dict[int, Any]
+    _state_dict_pre_hooks: dict[int, Any]
     _load_state_dict_pre_hooks: dict[int, Any]
+    _load_state_dict_post_hooks: dict[int, Any]
 
     def named_modules(
         self, memo: set | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Any]]:
+        raise NotImplementedError
+
+    def modules(self) -> Iterator[Any]:
         raise NotImplementedError
 
     def state_dict(
@@ -46,6 +51,8 @@ class ModuleState:
     ) -> dict[str, Any]:
         """All parameters and persistent buffers by dotted name (detached, sharing memory)."""
         out = OrderedDict() if destination is None else destination
+        for before in self._state_dict_pre_hooks.values():
+            before(self, prefix, keep_vars)
         self._save_to_state_dict(out, prefix, keep_vars)
         for name, m in self._modules.items():
             if m is not None:
@@ -73,13 +80,16 @@ class ModuleState:
                 f"Expected state_dict to be dict-like, got {type(state_dict).__name__}."
             )
         state = OrderedDict(state_dict)
+        missing: list[str] = []
+        unexpected: list[str] = []
+        problems: list[str] = []
         for m_prefix, m in self.named_modules():
+            prefix = f"{m_prefix}." if m_prefix else ""
             for hook in m._load_state_dict_pre_hooks.values():
-                hook(m, state, f"{m_prefix}." if m_prefix else "")
+                hook(m, state, prefix, {}, True, missing, unexpected, problems)  # as PyTorch's
         own = self._slots()
-        missing = [k for k in own if k not in state]
-        unexpected = [k for k in state if k not in own]
-        problems = []
+        missing += [k for k in own if k not in state]
+        unexpected += [k for k in state if k not in own]
         if strict and unexpected:
             quoted = ", ".join(f'"{k}"' for k in unexpected)
             problems.append(f"Unexpected key(s) in state_dict: {quoted}. ")
@@ -106,7 +116,11 @@ class ModuleState:
             for key, (m, name, t) in given.items():
                 if key in state:
                     _load_into(m, name, t, state[key], assign)
-        return IncompatibleKeys(missing, unexpected)
+        incompatible = IncompatibleKeys(missing, unexpected)
+        for m in self.modules():
+            for after in m._load_state_dict_post_hooks.values():
+                after(m, incompatible)
+        return incompatible
 
     def _slots(self) -> dict[str, tuple[Any, str, Any]]:
         out: dict[str, tuple[Any, str, Any]] = OrderedDict()

@@ -78,7 +78,7 @@ class _Norm(Module):
         )
 
 
-def _add_count(module: _Norm, state: dict, prefix: str) -> None:
+def _add_count(module: _Norm, state: dict, prefix: str, *_: Any) -> None:
     """State from before there was num_batches_tracked loads too."""
     if module.track_running_stats:
         state.setdefault(prefix + "num_batches_tracked", module.num_batches_tracked)

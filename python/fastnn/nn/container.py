@@ -144,21 +144,27 @@ class ModuleDict(Module):
         return key in self._modules
 
     def clear(self) -> None:
+        """Removes all modules."""
         self._modules.clear()
 
     def pop(self, key: str) -> Any:
+        """Removes the module of that name, and returns it."""
         return self._modules.pop(key)
 
     def keys(self) -> Any:
+        """The names."""
         return self._modules.keys()
 
     def values(self) -> Any:
+        """The modules."""
         return self._modules.values()
 
     def items(self) -> Any:
+        """(name, module) pairs."""
         return self._modules.items()
 
     def update(self, modules: Any) -> None:
+        """Adds those of a mapping or of (name, module) pairs."""
         for key, m in modules.items() if isinstance(modules, (Mapping, ModuleDict)) else modules:
             self[key] = m
 
@@ -190,10 +196,12 @@ class ParameterList(Module):
         self._parameters[str(_position(index, len(self)))] = _as_parameter(value)
 
     def append(self, value: Any) -> Any:
+        """Adds a parameter, or a tensor as one; returns the list."""
         self.register_parameter(str(len(self)), _as_parameter(value))
         return self
 
     def extend(self, values: Iterable[Any]) -> Any:
+        """Adds all of them; returns the list."""
         for v in values:
             self.append(v)
         return self
@@ -234,15 +242,19 @@ class ParameterDict(Module):
         return key in self._parameters
 
     def keys(self) -> Any:
+        """The names."""
         return self._parameters.keys()
 
     def values(self) -> Any:
+        """The parameters."""
         return self._parameters.values()
 
     def items(self) -> Any:
+        """(name, parameter) pairs."""
         return self._parameters.items()
 
     def update(self, parameters: Any) -> None:
+        """Adds those of a mapping or of (name, parameter) pairs."""
         items = (
             parameters.items() if isinstance(parameters, (Mapping, ParameterDict)) else parameters
         )

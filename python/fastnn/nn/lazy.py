@@ -60,7 +60,7 @@ def _infer(module: Any, args: tuple, kwargs: dict) -> None:
     module._become()
 
 
-def _take_shapes(module: Any, state: dict, prefix: str) -> None:
+def _take_shapes(module: Any, state: dict, prefix: str, *_: Any) -> None:
     """A state_dict with shapes gives them to parameters that have none."""
     for name, t in (*module._parameters.items(), *module._buffers.items()):
         value = state.get(prefix + name)

@@ -39,8 +39,10 @@ class Module(ModuleConversion, ModuleState):
             "_backward_pre_hooks",
         ):
             set_(field, {})
+        set_("_state_dict_pre_hooks", {})
         set_("_state_dict_hooks", {})
         set_("_load_state_dict_pre_hooks", {})
+        set_("_load_state_dict_post_hooks", {})
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(
@@ -193,6 +195,7 @@ class Module(ModuleConversion, ModuleState):
         return (m for _, m in self.named_children())
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
+        """(name, module) of each module directly below, each once."""
         seen = set()
         for name, m in self._modules.items():
             if m is not None and m not in seen:
@@ -206,6 +209,7 @@ class Module(ModuleConversion, ModuleState):
     def named_modules(
         self, memo: set | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Module]]:
+        """(dotted name, module) of this module and all below it; `remove_duplicate`: each once."""
         memo = set() if memo is None else memo
         if self in memo:
             return
@@ -237,6 +241,7 @@ class Module(ModuleConversion, ModuleState):
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
+        """(dotted name, parameter) of this module and, with `recurse`, of all below it."""
         return self._named_members("_parameters", prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
@@ -246,6 +251,7 @@ class Module(ModuleConversion, ModuleState):
     def named_buffers(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Tensor]]:
+        """(dotted name, buffer) of this module and, with `recurse`, of all below it."""
         return self._named_members("_buffers", prefix, recurse, remove_duplicate)
 
     def _lookup(self, target: str) -> tuple[Module, str]:
@@ -298,6 +304,7 @@ class Module(ModuleConversion, ModuleState):
         return self.train(False)
 
     def requires_grad_(self, requires_grad: bool = True) -> Any:
+        """Sets requires_grad of all parameters; returns the module."""
         for p in self.parameters():
             p.requires_grad_(requires_grad)
         return self
@@ -342,11 +349,22 @@ class Module(ModuleConversion, ModuleState):
         """``hook(module, grad_output)`` before the module's backward."""
         return register(self._backward_pre_hooks, hook, False, prepend)
 
+    def register_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """hook(module, prefix, keep_vars), before this module writes its part of a state_dict."""
+        return RemovableHandle(self._state_dict_pre_hooks, hook)
+
     def register_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """hook(module, state_dict, prefix, local_metadata), after this module has written its part."""
         return RemovableHandle(self._state_dict_hooks, hook)
 
     def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs), before
+        anything is loaded; it may change the state_dict, which is a copy, and add to the lists."""
         return RemovableHandle(self._load_state_dict_pre_hooks, hook)
+
+    def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """hook(module, incompatible_keys), after everything is loaded: what is an error was raised before."""
+        return RemovableHandle(self._load_state_dict_post_hooks, hook)
 
     def __getstate__(self) -> dict:
         return self.__dict__.copy()

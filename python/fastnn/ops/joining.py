@@ -102,10 +102,12 @@ def _stack_backward(node: Node, g: Any) -> tuple:
 
 
 def atleast_1d(x: Any) -> Any:
+    """x, as a vector if it is a single number."""
     return x if require_tensor(x, "atleast_1d", "x")._data.ndim >= 1 else x.reshape(1)
 
 
 def atleast_2d(x: Any) -> Any:
+    """x with dimensions of size 1 in front until it has two."""
     return x if require_tensor(x, "atleast_2d", "x")._data.ndim >= 2 else atleast_1d(x).unsqueeze(0)
 
 
