@@ -1,5 +1,6 @@
 """nn.Module: registration, walking, state_dict, hooks, containers, conversion."""
 
+import copy
 from collections import OrderedDict
 
 import numpy as np
@@ -120,6 +121,20 @@ def test_forward_hooks():
     h2.remove()
     layer(fastnn.ones(1, 2))
     assert len(calls) == 1
+
+
+def test_hooks_are_found_by_pytorchs_names_and_copied():
+    layer, calls = nn.Linear(2, 2), []
+    assert not layer._forward_hooks and not layer._backward_pre_hooks
+    handle = layer.register_forward_hook(lambda m, args, out: calls.append("after"))
+    layer.register_forward_pre_hook(lambda m, args: calls.append("before"))
+    assert list(layer._forward_hooks) == [handle.id] and len(layer._forward_pre_hooks) == 1
+    copied = copy.deepcopy(layer)
+    handle.remove()
+    assert not layer._forward_hooks and len(copied._forward_hooks) == 1
+    copied(fastnn.ones(1, 2))
+    layer(fastnn.ones(1, 2))
+    assert calls == ["before", "after", "before"]
 
 
 def test_full_backward_hook():

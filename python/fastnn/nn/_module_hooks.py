@@ -9,6 +9,21 @@ from ..autograd.node import RemovableHandle
 from ..ops._util import TensorBase
 
 
+class Hooks:
+    """A module's hooks by their numbers; true if there is one."""
+
+    __slots__ = ("backward", "backward_pre", "forward", "forward_pre")
+
+    def __init__(self) -> None:
+        self.forward: dict[int, tuple] = {}
+        self.forward_pre: dict[int, tuple] = {}
+        self.backward: dict[int, tuple] = {}
+        self.backward_pre: dict[int, tuple] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.forward or self.forward_pre or self.backward or self.backward_pre)
+
+
 def register(hooks: dict, hook: Any, with_kwargs: bool, prepend: bool) -> RemovableHandle:
     """Hooks are kept as (hook, takes keyword arguments)."""
     handle = RemovableHandle(hooks, hook)
@@ -30,7 +45,7 @@ def watch_inputs(args: tuple, grads_in: list) -> tuple:
     return tuple(out)
 
 
-def watch_outputs(module: Any, result: Any, inputs: list) -> None:
+def watch_outputs(module: Any, hooks: Hooks, result: Any, inputs: list) -> None:
     """Calls the module's backward hooks when the gradients have come through."""
     outs = list(result) if isinstance(result, (tuple, list)) else [result]
     tensors = [t for t in outs if isinstance(t, TensorBase) and t.requires_grad]
@@ -41,14 +56,14 @@ def watch_outputs(module: Any, result: Any, inputs: list) -> None:
     def saw_output(index: int) -> Callable[[Any], Any]:
         def hook(g: Any) -> Any:
             grad_output[index] = g
-            for pre, _ in tuple(module._backward_pre_hooks.values()):
+            for pre, _ in tuple(hooks.backward_pre.values()):
                 changed = pre(module, tuple(grad_output))
                 if changed is not None:
                     g = grad_output[index] = (
                         changed[index] if isinstance(changed, tuple) else changed
                     )
             if not any(t.requires_grad for t in inputs):
-                for after, _ in tuple(module._backward_hooks.values()):
+                for after, _ in tuple(hooks.backward.values()):
                     after(module, (None,) * len(inputs), tuple(grad_output))
             return g
 
@@ -64,7 +79,7 @@ def watch_outputs(module: Any, result: Any, inputs: list) -> None:
         def hook(g: Any) -> Any:
             grad_input[index] = g
             if all(grad_input[k] is not None for k in wanted):
-                for after, _ in tuple(module._backward_hooks.values()):
+                for after, _ in tuple(hooks.backward.values()):
                     changed = after(module, tuple(grad_input), tuple(grad_output))
                     if changed is not None:
                         grad_input[:] = changed if isinstance(changed, tuple) else (changed,)

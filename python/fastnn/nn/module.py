@@ -9,7 +9,7 @@ from ..autograd.node import RemovableHandle
 from ..ops._util import TensorBase
 from ..tensor import Tensor
 from ._module_conversion import ModuleConversion
-from ._module_hooks import register, watch_inputs, watch_outputs
+from ._module_hooks import Hooks, register, watch_inputs, watch_outputs
 from ._module_state import ModuleState
 from .parameter import Buffer, Parameter
 
@@ -25,6 +25,9 @@ class Module(ModuleConversion, ModuleState):
 
     training: bool
     _version = 1
+    _call_hooks: Hooks | None = (
+        None  # made for the first hook: a call reads little of a module without
+    )
 
     def __init__(self) -> None:
         set_ = super().__setattr__
@@ -32,13 +35,6 @@ class Module(ModuleConversion, ModuleState):
         for field in _FIELDS:
             set_(field, {})
         set_("_non_persistent", set())
-        for field in (
-            "_forward_hooks",
-            "_forward_pre_hooks",
-            "_backward_hooks",
-            "_backward_pre_hooks",
-        ):
-            set_(field, {})
         set_("_state_dict_pre_hooks", {})
         set_("_state_dict_hooks", {})
         set_("_load_state_dict_pre_hooks", {})
@@ -52,17 +48,13 @@ class Module(ModuleConversion, ModuleState):
     # ---- calling -----------------------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not (
-            self._forward_hooks
-            or self._forward_pre_hooks
-            or self._backward_hooks
-            or self._backward_pre_hooks
-        ):
+        hooks = self._call_hooks
+        if not hooks:
             return self.forward(*args, **kwargs)
-        return self._call_with_hooks(args, kwargs)
+        return self._call_with_hooks(hooks, args, kwargs)
 
-    def _call_with_hooks(self, args: tuple, kwargs: dict) -> Any:
-        for hook, with_kwargs in tuple(self._forward_pre_hooks.values()):
+    def _call_with_hooks(self, hooks: Hooks, args: tuple, kwargs: dict) -> Any:
+        for hook, with_kwargs in tuple(hooks.forward_pre.values()):
             if with_kwargs:
                 changed = hook(self, args, kwargs)
                 if changed is not None:
@@ -71,17 +63,17 @@ class Module(ModuleConversion, ModuleState):
                 changed = hook(self, args)
                 if changed is not None:
                     args = changed if isinstance(changed, tuple) else (changed,)
-        watched = bool(self._backward_hooks or self._backward_pre_hooks)
+        watched = bool(hooks.backward or hooks.backward_pre)
         grads_in: list = []
         if watched:
             args = watch_inputs(args, grads_in)
         result = self.forward(*args, **kwargs)
-        for hook, with_kwargs in tuple(self._forward_hooks.values()):
+        for hook, with_kwargs in tuple(hooks.forward.values()):
             changed = hook(self, args, kwargs, result) if with_kwargs else hook(self, args, result)
             if changed is not None:
                 result = changed
         if watched:
-            watch_outputs(self, result, grads_in)
+            watch_outputs(self, hooks, result, grads_in)
         return result
 
     # ---- registration ------------------------------------------------------------------------------------------
@@ -319,6 +311,17 @@ class Module(ModuleConversion, ModuleState):
                     p._grad.detach_().zero_()
 
     # ---- hooks -------------------------------------------------------------------------------------------------
+
+    def _own_hooks(self) -> Hooks:
+        if self._call_hooks is None:
+            self._call_hooks = Hooks()
+        return self._call_hooks
+
+    # PyTorch's names, which programs read.
+    _forward_hooks = property(lambda self: self._own_hooks().forward)
+    _forward_pre_hooks = property(lambda self: self._own_hooks().forward_pre)
+    _backward_hooks = property(lambda self: self._own_hooks().backward)
+    _backward_pre_hooks = property(lambda self: self._own_hooks().backward_pre)
 
     def register_forward_hook(
         self,

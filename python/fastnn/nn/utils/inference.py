@@ -66,7 +66,7 @@ def fuse_for_inference(model: Module) -> Any:
 
     In every Sequential of it (classes made from it count, if they keep its forward()), a batch
     normalisation is folded into the convolution before it, and an activation is applied by the kernel of
-    the layer before it (see Activated). What became superfluous is replaced by Identity, so that
+    the layer before it (see Activated). What became superfluous is replaced by one Identity, so that
     positions stay. Modules with hooks, and all that other modules' forward() puts together, stay as they
     are. The outputs are those of `model.eval()` but for rounding, if nobody takes outputs from the
     middle of a Sequential.
@@ -76,16 +76,17 @@ def fuse_for_inference(model: Module) -> Any:
     several at a time.
     """
     fused = copy.deepcopy(model).eval().requires_grad_(False)
+    idle = Identity()  # one for all places: what a call reads again and again stays in the cache
     for module in list(fused.modules()):
         if isinstance(module, Sequential) and type(module).forward is Sequential.forward:
-            _fuse(module)
+            _fuse(module, idle)
     for module in fused.modules():
         if type(module) in _CONVOLUTIONS:
             module.__dict__["_prepared"] = PreparedWeights()
     return fused.eval()  # the new modules too
 
 
-def _fuse(sequence: Sequential) -> None:
+def _fuse(sequence: Sequential, idle: Identity) -> None:
     at = -1  # the layer that may take over what follows; none: -1
     for i, module in enumerate(list(sequence)):
         if type(module) in _IDLE and not _is_watched(module):
@@ -98,7 +99,7 @@ def _fuse(sequence: Sequential) -> None:
         if merged is None:
             at = i
         else:
-            sequence[at], sequence[i] = merged, Identity()
+            sequence[at], sequence[i] = merged, idle
 
 
 def _merged(layer: Any, module: Any) -> Module | None:
@@ -124,9 +125,4 @@ def _name_of(module: Any) -> str | None:
 
 
 def _is_watched(module: Module) -> bool:
-    return bool(
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-    )
+    return bool(module._call_hooks)
