@@ -202,6 +202,13 @@ def test_calls_beside_a_slow_reading_are_told_from_others():
     assert sample.best(1e10) is None
 
 
+def test_a_backend_rests_until_its_threads_do(monkeypatch):
+    used = iter([0.0, 0.005, 0.005, 0.008, 0.008, 0.0081, 1.0])  # before and after each short sleep
+    monkeypatch.setattr(worker.time, "process_time", lambda: next(used))
+    worker.rest()
+    assert list(used) == [1.0]
+
+
 @pytest.mark.parametrize("threads", [1, 2, 999])
 def test_the_pace_of_a_core_is_some_additions_a_cycle(threads):
     readings = [pace.reader(threads)() for _ in range(5)]
