@@ -119,7 +119,8 @@ class ConvPair {
     conv_forward.check(params(deep_), behind);
     const ConvLayout layout = conv_preparation(p, whole).layout;
     data_ = wide_.prepared->find(p, whole, wide_.weight(), wide_.w.weight.keep);
-    for (const int64_t task : {int64_t{0}, tasks() - 1}) {  // the others are like the first
+    for (const int64_t task : {int64_t{0}, tasks() - 1}) {
+      if (task > 0 && count(task) == each_) break;  // like the first, as are all between
       const Views at = views(x, y, 0, task, y.data);
       const ConvParams deep = deep_of(task);
       conv_forward.check(p, at.wide);
