@@ -169,16 +169,18 @@ class Run : GemmParts {
     GemmFinish behind{};  // the tile before, if it is not yet stored
     int64_t number = 0;   // of the tile
     char* c_panel = walk.c;
-    for (int64_t i = t.rows.begin; i < t.rows.end; i += f_.mr, c_panel += walk.c_rows) {
-      tile.m = static_cast<int>(std::min<int64_t>(f_.mr, t.rows.end - i));
+    const int64_t rows = call_rows_, columns = call_columns_;
+    for (int64_t i = t.rows.begin; i < t.rows.end; i += rows, c_panel += walk.c_rows) {
+      tile.m = static_cast<int>(std::min<int64_t>(rows, t.rows.end - i));
       set_a(t, block, i, tile);
       const char* b = walk.b;
       char* c = c_panel;
       if (t.last && t.bias_m) tile.bias_m = offset(t.bias_m, i - t.rows.begin, plan_.sum);
       const char* bias_n = t.last ? static_cast<const char*>(t.bias_n) : nullptr;
-      for (int64_t j = t.columns.begin; j < t.columns.end; j += f_.nr) {
-        tile.n = static_cast<int>(std::min<int64_t>(f_.nr, t.columns.end - j));
+      for (int64_t j = t.columns.begin; j < t.columns.end; j += columns) {
+        tile.n = static_cast<int>(std::min<int64_t>(columns, t.columns.end - j));
         tile.b = b;
+        tile.below = j == t.columns.begin;
         tile.c = c + number % 2 * walk.c_turn;
         tile.src = tile.c;
         tile.bias_n = bias_n;
@@ -190,7 +192,7 @@ class Run : GemmParts {
         ++number;
         b += walk.b_step;
         c += walk.c_step;
-        if (bias_n) bias_n += f_.nr * plan_.sum;
+        if (bias_n) bias_n += columns * plan_.sum;
         tile.ahead = static_cast<const char*>(tile.ahead) + walk.ahead;
       }
     }
@@ -204,6 +206,7 @@ class Run : GemmParts {
     tile.place = nullptr;
     tile.ahead_step = tile.ahead_left = tile.ahead_run = 0;
     tile.ahead_pieces = plan_.far;
+    tile.strips = plan_.strips;
     tile.k = t.k.size();
     tile.alpha = plan_.segments > 1 ? 1 : p_.alpha;
     tile.beta = !t.first ? 1 : plan_.segments > 1 ? 0 : p_.beta;
@@ -234,19 +237,19 @@ class Run : GemmParts {
     w.b_step = panel_bytes(f_.nr);
     if (plan_.b == GemmMode::direct) {
       w.b = offset(t.at.b, t.columns.begin + t.k.begin * p_.b.k_stride, plan_.elem);
-      w.b_step = f_.nr * plan_.elem;
+      w.b_step = call_columns_ * plan_.elem;
     } else if (plan_.b == GemmMode::own) {
       w.b = t.scratch + plan_.scratch_b;
     } else {
       w.b = shared_b((t.columns.begin - columns_.begin) / f_.nr, block);
     }
-    w.c_step = f_.nr * plan_.sum;
+    w.c_step = call_columns_ * plan_.sum;
     if (plan_.segments > 1) {
       w.c = partial_sums(t.segment, t.rows.begin, t.columns.begin);
-      w.c_rows = f_.mr * p_.n * plan_.sum;
+      w.c_rows = call_rows_ * p_.n * plan_.sum;
     } else if (!plan_.staged) {
       w.c = offset(t.at.c, t.rows.begin * p_.c.row + t.columns.begin * p_.c.col, plan_.sum);
-      w.c_rows = f_.mr * p_.c.row * plan_.sum;
+      w.c_rows = call_rows_ * p_.c.row * plan_.sum;
     } else {
       w.c = t.scratch + plan_.scratch_stage;
       const int64_t cells = f_.mr * f_.nr * plan_.sum;
@@ -358,6 +361,13 @@ class Run : GemmParts {
       }
     });
   }
+
+  // What is not packed needs no panels: the kernel is called for more than a tile, unless tiles
+  // have their own work besides.
+  static constexpr int64_t kLargestCall = 1 << 20;  // rows or columns, which are counted as int
+  const bool lone_tiles_ = packed() || plan_.far > 0 || (plan_.staged && plan_.segments == 1);
+  const int64_t call_rows_ = lone_tiles_ || plan_.a != GemmMode::direct ? f_.mr : kLargestCall;
+  const int64_t call_columns_ = lone_tiles_ || plan_.b != GemmMode::direct ? f_.nr : kLargestCall;
 
   Range batch_{}, span_{};  // of the pass
   int64_t task_rows_ = 1, task_columns_ = 1;

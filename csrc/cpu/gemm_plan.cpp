@@ -115,6 +115,15 @@ void choose_modes(const GemmProblem& p, GemmPlan& plan) {
     plan.a = GemmMode::own;
 }
 
+// Whether twice a panel's columns of B, where they lie, stay in the first-level cache while all
+// rows pass them. An output that no near cache holds is better written along its rows.
+bool keeps_columns(const GemmProblem& p, const GemmPlan& plan) {
+  const CacheSizes cache = cache_sizes();
+  return plan.a == GemmMode::direct && plan.b == GemmMode::direct &&
+         2 * plan.family->nr * plan.kc * plan.elem <= cache.l1d * 3 / 4 &&
+         !collides(p.b.k_stride * plan.elem) && p.batch * p.m * p.n * plan.sum <= cache.l2 / 2;
+}
+
 // One row of x, and a matrix that can be read in runs; or a few rows, and a matrix whose columns
 // can be: no tiles.
 bool is_vector_by_matrix(const GemmProblem& p, int64_t m, const GemmOperand& x,
@@ -215,6 +224,7 @@ void choose_blocks(const GemmProblem& p, GemmPlan& plan) {
 
 void cut_matrix(const GemmProblem& p, GemmPlan& plan) {
   choose_modes(p, plan);
+  plan.strips = keeps_columns(p, plan);
   // Batches too large to be packed each by its tasks come one after the other.
   plan.serial_batches = p.batch > 1 && plan.b == GemmMode::shared && !p.b_same;
   choose_blocks(p, plan);

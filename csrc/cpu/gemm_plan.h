@@ -16,6 +16,7 @@ struct GemmPlan {
   int64_t sum;   // bytes of the type of accumulation
   GemmMode a, b;
   int64_t far;  // B is read where it lies, in memory: pieces of the next that a tile asks for
+  bool strips;  // nothing is packed: all rows pass some columns of B, then the next
   bool staged;  // the output needs GemmFamily::finish: other dtype, other strides, an activation
   bool vector;  // one row times a matrix: no tiles
   bool serial_batches;  // one batch after the other (large ones), each cut into tasks

@@ -84,6 +84,9 @@ def operands(rng, m, n, k, dtype=np.float32):
 SHAPES = {
     "single-task": (20, 30, 40),
     "tile-edges": (15, 33, 70),
+    "strips": (45, 131, 100),
+    "rows-of-tiles": (40, 150, 500),
+    "low-and-wide": (5, 203, 70),
     "blocks-of-k": (65, 100, 1100),
     "blocks-of-rows-and-columns": (300, 1500, 300),
     "waiting-blocks-of-k": (400, 340, 2100),
@@ -131,6 +134,25 @@ def test_bfloat16_writes_nothing_beside_a_view(rng, level, k):
     want = a.astype(np.float64) @ b.astype(np.float64)
     np.testing.assert_allclose(whole[:16, 16:], want, 1e-5, 1e-5)
     assert (whole[:16, :16] == 7).all() and (whole[16] == 7).all()
+
+
+@pytest.mark.parametrize("level", _core.isa_levels()[1:])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_tiles_of_any_size(rng, level, dtype):
+    """Small products, of which nothing is packed: all heights and widths of tiles, and their edges."""
+    a, b = operands(rng, 31, 140, 11, dtype)
+    row, column = rng.standard_normal(140).astype(dtype), rng.standard_normal((31, 1)).astype(dtype)
+    product = a.astype(np.float64) @ b.astype(np.float64)
+    widths = [n + edge for n in range(0, 140, 8) for edge in (0, 1, 3, 7) if 0 < n + edge <= 139]
+    with isa(level):
+        for m in range(1, 32):
+            for n in widths:
+                whole = np.full((m + 1, n + 1), 3, dtype)
+                for bias in (row[:n], column[:m]):
+                    _core.gemm(a[:m], b[:, :n], bias, whole[:m, :n], 2.0, 0.0, "relu")
+                    want = np.maximum(2 * product[:m, :n] + bias, 0)
+                    np.testing.assert_allclose(whole[:m, :n], want, 0, 1e-5, err_msg=f"{m} x {n}")
+                    assert (whole[m] == 3).all() and (whole[:, n] == 3).all()
 
 
 @pytest.mark.parametrize("level", NATIVE_BF16)

@@ -1,8 +1,8 @@
 // The table of matrix kernels of one instruction set level.
 #include "cpu/kernels/gemm.h"
 
+#include "cpu/kernels/gemm_direct.h"
 #include "cpu/kernels/gemm_pack.h"
-#include "cpu/kernels/gemm_tile.h"
 #include "cpu/kernels/gemm_vector.h"
 
 namespace fastnn {
@@ -28,8 +28,8 @@ static constexpr GemmFamily family() {
       .row_group = 0,
       .enter = &nothing,
       .leave = &nothing,
-      .packed = &run_tile<T, true>,
-      .direct = &run_tile<T, false>,
+      .packed = &run_packed<T>,
+      .direct = &run_direct<T>,
       .pack_a = &pack<T>,
       .pack_b = &pack<T>,
       .pack = &pack<T>,

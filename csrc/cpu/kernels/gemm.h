@@ -32,6 +32,9 @@ struct GemmTile {
   int64_t ahead_step, ahead_pieces, ahead_left, ahead_run;
   // Values of k up to which two tiles' columns of B, not packed, fit the first-level cache.
   static constexpr int64_t kFarDepth = 128;
+  // `direct`: whether to ask for the rows of A below the tile; and for more rows than a tile has,
+  // whether all of them pass some columns of B before the next columns, or each tile's pass all.
+  bool below, strips;
   // A whole tile that was summed before, for adjacent columns of bfloat16 and without an
   // activation, or null: `packed` stores all its rows meanwhile and sets its m to 0, or none. Where
   // the family says so.

@@ -1,6 +1,7 @@
 // The matrix product of bfloat16 on CPUs that multiply it: sums of pairs in float, by AMX tiles or
 // by AVX-512 dot products. Both take subnormal operands as zero.
 #include "cpu/kernels/gemm_bf16_pack.h"
+#include "cpu/kernels/gemm_direct.h"
 #include "cpu/kernels/gemm_rows.h"
 #include "cpu/kernels/tiles.h"
 
@@ -259,8 +260,8 @@ static void product(const GemmTile& t) {
 template <int R>
 constexpr void fill_products(TileTable& table) {
   if constexpr (R > 0) {
-    table.fn[R - 1][0] = &product<R, 1>;
-    table.fn[R - 1][1] = &product<R, 2>;
+    table.fn[0][R - 1] = &product<R, 1>;
+    table.fn[1][R - 1] = &product<R, 2>;
     fill_products<R - 1>(table);
   }
 }
@@ -274,7 +275,7 @@ static void pack_a(const GemmPack& p) { pack_a_bf16(p, {64, p.panel * 64}); }
 
 static void run_tile_bf16(const GemmTile& t) {
   static constexpr TileTable table = product_table();
-  table.fn[t.m - 1][t.n > kLanes<float>](t);
+  table.fn[t.n > kLanes<float>][t.m - 1](t);
 }
 
 constexpr int kSpeed = 1;

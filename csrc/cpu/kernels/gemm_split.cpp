@@ -7,6 +7,7 @@
 #include "cpu/kernels/gemm.h"
 
 #ifdef __AMX_BF16__
+#include "cpu/kernels/gemm_direct.h"
 #include "cpu/kernels/gemm_rows.h"
 #include "cpu/kernels/gemm_split_pack.h"
 #include "cpu/kernels/tiles.h"
@@ -178,7 +179,7 @@ static void sum_floats(const GemmTile& t, float* sum) {
       part.a = a.at + i * a.lane;
       part.src = part.c = sum + i * kColumns;
       part.m = t.m - i < kRows ? t.m - i : kRows;
-      run_tile<float, false>(part);
+      run_direct<float>(part);
     }
   }
 }

@@ -16,7 +16,19 @@ constexpr int kRows = 8;
 #else
 constexpr int kRows = 4;  // no fused multiply-add: the product needs a register of its own
 #endif
-constexpr int kVecs = 2;
+constexpr int kVecs = 2;  // of a packed tile
+
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kRegisters = 32;
+#else
+constexpr int kRegisters = 16;
+#endif
+// Where nothing is packed, tiles may be wider, and then are lower: fewer loads.
+constexpr int kMostVecs = kVecBytes == 64 ? 4 : kVecs;
+static constexpr int tile_rows(int vecs) {
+  const int rows = (kRegisters - 1 - vecs) / vecs;
+  return rows < kRows ? rows : kRows;
+}
 
 template <class T>
 constexpr int kAPanel = (kRows + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
@@ -97,14 +109,29 @@ FASTNN_INLINE void write_tile(const GemmTile& t, Vec<T> (&acc)[R][NV]) {
   }
 }
 
+// sum += *a * b. With 512 bits one instruction also reads and spreads *a: half the instructions of
+// a register tile, which is what counts beside a busy thread of the same core.
+#ifdef __AVX512F__
+FASTNN_INLINE void add_product(vf& sum, const float* a, vf b) {
+  asm("vfmadd231ps %1%{1to16%}, %2, %0" : "+v"(sum) : "m"(*a), "v"(b));
+}
+FASTNN_INLINE void add_product(vd& sum, const double* a, vd b) {
+  asm("vfmadd231pd %1%{1to8%}, %2, %0" : "+v"(sum) : "m"(*a), "v"(b));
+}
+#endif
+
 // One value of k: acc += a[0..R) * b[0..NV vectors)
 template <class T, int R, int NV>
 FASTNN_INLINE void add_products(const T* a, const T* b, Vec<T> (&acc)[R][NV]) {
   Vec<T> bv[NV];
   FASTNN_UNROLL for (int j = 0; j < NV; ++j) bv[j] = load(b + j * kLanes<T>);
   FASTNN_UNROLL for (int r = 0; r < R; ++r) {
+#ifdef __AVX512F__
+    FASTNN_UNROLL for (int j = 0; j < NV; ++j) add_product(acc[r][j], a + r, bv[j]);
+#else
     const Vec<T> x = splat(a[r]);
     FASTNN_UNROLL for (int j = 0; j < NV; ++j) add_product(acc[r][j], x, bv[j]);
+#endif
   }
 }
 
@@ -143,138 +170,6 @@ static void packed_tile(const GemmTile& t) {
     b += kBPanel<T>;
   }
   write_tile<T, R, NV>(t, acc);
-}
-
-// The rows of the tile below, asked for where they lie, a line in every step: a tile's rows are
-// short runs, which end before the caches foresee anything. (As many rows as a line has values, or
-// twice that: the few beyond the tile come early.)
-template <class T, int R>
-class RowsBelow {
-  static constexpr int kLine = 64 / sizeof(T), kEach = (R + kLine - 1) / kLine;
-
- public:
-  RowsBelow(const T* a, int64_t row, int64_t step)
-      : at_(a + R * row), row_(step == 1 ? row : 0), step_(step == 1 ? kLine : 0) {}
-
-  // With k going down from the number of products to 1.
-  void ask(int64_t k) {
-    const int64_t r = k & (kLine - 1);
-    FASTNN_UNROLL for (int i = 0; i < kEach; ++i)
-        __builtin_prefetch(at_ + (r + i * kLine) * row_, 0, 2);
-    at_ += r == 1 ? step_ : 0;
-  }
-
- private:
-  const T* at_;
-  int64_t row_, step_;
-};
-
-// Rows are addressed three to a pointer (p, p + row, p + 2 row), which spares integer registers.
-// Far: t.ahead is asked for, too.
-template <class T, int R, int NV, bool Far = false>
-static void direct_tile(const GemmTile& t) {
-  constexpr int L = kLanes<T>, G = (R + 2) / 3;
-  const T* b = static_cast<const T*>(t.b);
-  const int64_t row = t.a_row, step = t.a_k;
-  constexpr int kAheadRows = 8;  // of b: too far apart for the hardware to foresee
-  // Rows far apart are on pages of their own: the columns of the next tile are asked for, where the
-  // first-level cache has room for both.
-  const bool room = t.k <= GemmTile::kFarDepth && (Far || t.b_k >= 1024);
-  const int64_t ahead = room || t.b_k >= 8192 ? NV * L : t.b_k * kAheadRows;
-  const char* far = static_cast<const char*>(t.ahead);
-  int64_t left = t.ahead_left;
-  const T* a[G];
-  FASTNN_UNROLL for (int g = 0; g < G; ++g) a[g] = static_cast<const T*>(t.a) + 3 * g * row;
-  RowsBelow<T, R> below(static_cast<const T*>(t.a), row, step);
-  const EdgeLoad<T> edge(t.n - (NV - 1) * L);
-  Vec<T> acc[R][NV] = {};
-#pragma GCC unroll 1
-  for (int64_t k = t.k; k > 0; --k) {
-    if (kVecBytes == 64 && R == kRows && !Far) below.ask(k);  // else there is no time
-    if (Far && k % GemmTile::kAheadStep == 0) {
-      for (int64_t i = t.ahead_pieces; i > 0; --i) {
-        FASTNN_UNROLL for (int at = 0; at < GemmTile::kAheadBytes; at += 64)
-            __builtin_prefetch(far + at, 0, 2);
-        far += GemmTile::kAheadBytes;
-        if (--left == 0) {
-          far += t.ahead_step;
-          left = t.ahead_run;
-        }
-      }
-    }
-    Vec<T> bv[NV];
-    FASTNN_UNROLL for (int j = 0; j < NV - 1; ++j) bv[j] = load(b + j * L);
-    bv[NV - 1] = EdgeLoad<T>::apply(edge, b + (NV - 1) * L);
-    __builtin_prefetch(b + ahead);
-    if (NV > 1 && kVecBytes == 64) __builtin_prefetch(b + ahead + L);  // else mostly the same line
-    FASTNN_UNROLL for (int r = 0; r < R; ++r) {
-      const Vec<T> x = splat(a[r / 3][r % 3 * row]);
-      FASTNN_UNROLL for (int j = 0; j < NV; ++j) add_product(acc[r][j], x, bv[j]);
-    }
-    FASTNN_UNROLL for (int g = 0; g < G; ++g) a[g] += step;
-    b += t.b_k;
-  }
-  write_tile<T, R, NV>(t, acc);
-}
-
-// ---- Choice of the instantiation: one for every row count and number of vectors
-// -------------------------------------
-
-using TileFn = void (*)(const GemmTile&);
-struct TileTable {
-  TileFn fn[kRows][kVecs];
-};
-
-template <class T, int R, bool Packed>
-constexpr void fill_rows(TileTable& table) {
-  if constexpr (R > 0) {
-    table.fn[R - 1][0] = Packed ? &packed_tile<T, R, 1> : &direct_tile<T, R, 1>;
-    table.fn[R - 1][1] = Packed ? &packed_tile<T, R, 2> : &direct_tile<T, R, 2>;
-    fill_rows<T, R - 1, Packed>(table);
-  }
-}
-template <class T, bool Packed>
-constexpr TileTable make_table() {
-  TileTable table{};
-  fill_rows<T, kRows, Packed>(table);
-  return table;
-}
-
-template <class T, bool Packed>
-static void run_whole(const GemmTile& t) {
-  static constexpr TileTable table = make_table<T, Packed>();
-  if (!Packed && t.ahead && t.m == kRows && t.n > kLanes<T>)
-    return direct_tile<T, kRows, kVecs, true>(t);
-  table.fn[t.m - 1][t.n > kLanes<T>](t);
-}
-
-#ifndef __AVX512F__
-// All that is read and written in the columns goes through buffers of whole vectors.
-template <class T, bool Packed>
-static void run_through_buffer(const GemmTile& t) {
-  T c[kRows][kBPanel<T>] = {}, bias[kBPanel<T>] = {};
-  GemmTile whole = t;
-  whole.c = c;
-  whole.c_row = whole.src_row = kBPanel<T>;
-  whole.src = c;
-  const auto bytes = static_cast<size_t>(t.n) * sizeof(T);
-  if (t.beta != 0)
-    for (int r = 0; r < t.m; ++r) memcpy(c[r], static_cast<const T*>(t.src) + r * t.src_row, bytes);
-  if (t.bias_n) {
-    memcpy(bias, t.bias_n, bytes);
-    whole.bias_n = bias;
-  }
-  run_whole<T, Packed>(whole);
-  for (int r = 0; r < t.m; ++r) memcpy(static_cast<T*>(t.c) + r * t.c_row, c[r], bytes);
-}
-#endif
-
-template <class T, bool Packed>
-static void run_tile(const GemmTile& t) {
-#ifndef __AVX512F__
-  if (t.n % kLanes<T> != 0) return run_through_buffer<T, Packed>(t);
-#endif
-  run_whole<T, Packed>(t);
 }
 
 }  // namespace fastnn::FASTNN_ISA_NS
