@@ -8,7 +8,7 @@
 #include "cpu/conv_matrix.h"
 #include "cpu/conv_parts.h"
 #include "cpu/conv_shape.h"
-#include "cpu/conv_shuffle.h"
+#include "cpu/conv_spread.h"
 #include "cpu/ref/conv.h"
 #include "fastnn/isa.h"
 
@@ -146,8 +146,8 @@ bool takes_spread_planes(const Transposed& t) {
 bool takes_matrix(const Transposed& t) {
   return active_isa() != Isa::reference && is_spread_matrix(t.whole());
 }
-bool takes_shuffle(const Transposed& t) {
-  return active_isa() != Isa::reference && prefers_shuffle(t.whole());
+bool takes_spread(const Transposed& t) {
+  return active_isa() != Isa::reference && prefers_spread(t.whole());
 }
 
 // Asked before the weight is laid out, so the answer must not hang on the weight's strides or on
@@ -170,7 +170,7 @@ size_t backward_input_workspace(const ConvParams& p, const TensorView* v) {
   const Transposed t(p, v[0], v[1], v[2], v[3]);
   if (takes_spread_planes(t)) return 0;
   if (takes_matrix(t)) return spread_matrix_workspace(t.whole());
-  if (takes_shuffle(t)) return shuffle_workspace(t.whole());
+  if (takes_spread(t)) return spread_workspace(t.whole());
   const PartWeights weights(t, by_filters);
   size_t bytes = 0;
   for_parts(t, weights, p.dilation /* any address: nothing is read */,
@@ -182,7 +182,7 @@ void run_backward_input(const ConvParams& p, const TensorView* v, void* workspac
   const Transposed t(p, v[0], v[1], v[2], v[3]);
   if (takes_spread_planes(t)) return correlate_spread_planes(t.whole());
   if (takes_matrix(t)) return spread_matrix(t.whole(), workspace);
-  if (takes_shuffle(t)) return run_shuffle(t.whole(), workspace);
+  if (takes_spread(t)) return run_spread(t.whole(), workspace);
   const PartWeights weights(t, by_filters);
   if (weights.bytes()) weights.pack(workspace);
   void* rest = static_cast<char*>(workspace) + weights.bytes();

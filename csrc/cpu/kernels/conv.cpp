@@ -7,6 +7,7 @@
 #include "cpu/kernels/conv_filters.h"
 #include "cpu/kernels/conv_pack.h"
 #include "cpu/kernels/conv_pointwise.h"
+#include "cpu/kernels/conv_spread.h"
 #include "cpu/kernels/conv_winograd.h"
 
 namespace fastnn {
@@ -19,9 +20,9 @@ static constexpr ConvPackers packers() {
 }
 
 const ConvKernels* conv_kernels() {
-  static constexpr ConvKernels kernels{packers<float>(), packers<double>(),  direct<float>(),
-                                       direct<double>(), filters<float>(),   winograd<float>(),
-                                       dots_kernels(),   pointwise_kernels()};
+  static constexpr ConvKernels kernels{packers<float>(), packers<double>(),   direct<float>(),
+                                       direct<double>(), filters<float>(),    winograd<float>(),
+                                       dots_kernels(),   pointwise_kernels(), &spread_plane};
   return &kernels;
 }
 

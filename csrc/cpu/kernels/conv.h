@@ -6,6 +6,7 @@
 #include "cpu/kernels/conv_dots_table.h"
 #include "cpu/kernels/conv_filters_table.h"
 #include "cpu/kernels/conv_pointwise_table.h"
+#include "cpu/kernels/conv_spread_table.h"
 #include "cpu/kernels/conv_winograd_table.h"
 #include "cpu/kernels/isa_table.h"
 #include "fastnn/dtype.h"
@@ -62,6 +63,7 @@ struct ConvKernels {
   ConvWinograd winograd;    // float32
   ConvDots dots;            // float32
   ConvPointwise pointwise;  // float32
+  void (*spread)(const ConvSpreadPlane&);
 };
 
 FASTNN_KERNELS(ConvKernels, conv_kernels)
