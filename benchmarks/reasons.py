@@ -32,8 +32,8 @@ REASONS = (
     ),
     (
         r"gemm: (31x31x31|32x32x32|47x47x47|65x65x65|127x129x131)",
-        "columns beyond whole tiles: one vector takes half of a tile's time for 1-15 of 32 columns (12-25 % of the time); "
-        "below 66 the plan of the call takes 5-12 %, a few tenths of a microsecond",
+        "tiles of 31-131 products begin, end and are stored, the last vector of a row is not full; below 66 the plan of "
+        "the call takes 7-24 %, a few tenths of a microsecond",
     ),
     (
         r"gemm: (64x64x64|127x127x127|128x128x128)",
@@ -264,7 +264,9 @@ REASONS = (
     (
         r"conv: .*[0-9]@[0-9]+ to [0-9]+ (k3|k4) s2( transposed)?, b",
         "tiles are 60-90 % of the time, at 75-98 % of the peak, the lower for rows of 7 and 14 pixels; the rest "
-        "copies planes (of four pixels for each of the result), packs weights, and turns and stores results",
+        "copies planes (of four pixels for each of the result), packs weights, and turns and stores results; in gradients "
+        "of images by the matrix unit (at half of its speed beside a neighbour's thread) 20-30 % of the time adds products "
+        "up",
     ),
     (
         r"conv: other .*dims 1",
