@@ -9,12 +9,14 @@ timed call, and calls beside a slow reading count only where there are no others
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from fastnn import _core
 
-UNDISTURBED = 0.85  # of the fastest reading: two busy threads get about a half each
+UNDISTURBED = 0.8  # of the fastest pace: two busy threads get about a half each
+WATCH_SECONDS = 2.0  # before the first case
 
 
 def reader(threads: int) -> Callable[[], float]:
@@ -31,3 +33,16 @@ def reader(threads: int) -> Callable[[], float]:
         return min(f.result() for f in [w.submit(_core.pace) for w in watchers])
 
     return slowest
+
+
+def usual(readings: list[float]) -> float:
+    """One that a tenth of the readings exceed: fewer may come from moments in which the clock was higher."""
+    return sorted(readings)[9 * (len(readings) - 1) // 10]
+
+
+def watched(read: Callable[[], float]) -> float:
+    """The fastest pace of some tenths of a second, so that the first case knows what to expect."""
+    fastest, end = 0.0, time.monotonic() + WATCH_SECONDS
+    while time.monotonic() < end:
+        fastest = max(fastest, usual([read() for _ in range(500)]))
+    return fastest

@@ -89,14 +89,14 @@ def page(whole: dict[str, Any], files: Sequence[str], others: Sequence[dict[str,
 
 
 def _disturbed(results: Sequence[Result]) -> list[str]:
-    """In how many cases no round was undisturbed, if the run knows."""
-    known = [r["undisturbed"] for r in results if "undisturbed" in r]
+    """In how many cases rounds were undisturbed, if the run knows."""
+    known = [r["undisturbed"] > 0 for r in results if "undisturbed" in r]
     if not known:
         return []
     return [
-        "", "Where other threads on the same cores were busy (`benchmarks/pace.py`: a neighbour in a cloud), calls do not "
-        f"count if there are others: ratios of {sum(known)} cases are those of undisturbed rounds, in "
-        f"{len(known) - sum(known)} cases there were none.",
+        "", "Where other threads on the same cores were busy (`benchmarks/pace.py`: a neighbour in a cloud), rounds do not "
+        f"count if there are a few others: the ratios of {sum(known)} cases are those of undisturbed rounds; in "
+        f"{len(known) - sum(known)} cases there were too few of them.",
     ]  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def _reason(result: Result, whole: dict[str, Any]) -> str:
     """Why a case is below its goal; the run says what it is where nobody has looked."""
     found = reasons.reason(result["group"], result["case"], whole.get("lowered"))
     found = whole.get("otherwise", found) if found == reasons.NOT_FOUND else found
-    return found if result.get("undisturbed", True) else f"{found}; disturbed in all rounds"
+    return found if result.get("undisturbed", True) else f"{found}; disturbed by a neighbour"
 
 
 def _other_peers(runs: Sequence[dict[str, Any]]) -> list[str]:

@@ -6,6 +6,7 @@ import datetime
 import importlib
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -72,11 +73,13 @@ class Patience:
     rounds: int
     seconds: float = 0.0
     fastest: float = 0.0  # pace that any backend has read
-    WANTED = 3
 
     def more(self, done: int, undisturbed: int, started: float) -> bool:
-        waiting = undisturbed < self.WANTED and time.monotonic() < started + self.seconds
+        waiting = undisturbed < ENOUGH and time.monotonic() < started + self.seconds
         return done < self.rounds or waiting
+
+
+ENOUGH = 3  # undisturbed rounds, for a median of their own
 
 
 @dataclass
@@ -86,11 +89,13 @@ class Times:
     best: list[float] = field(default_factory=list)
     undisturbed: list[float | None] = field(default_factory=list)
 
-    def ratios_to(self, ours: Times) -> list[float]:
-        """Theirs / ours of each undisturbed round, in order of size; of all rounds if there is none."""
-        alone = [(a, b) for a, b in zip(ours.undisturbed, self.undisturbed, strict=True) if a and b]
-        pairs = alone or list(zip(ours.best, self.best, strict=True))
-        return sorted(b / a for a, b in pairs)
+    def ratio_to(self, ours: Times) -> tuple[float, int]:
+        """The median of theirs / ours of the rounds that were undisturbed for both, if they are enough, and how many
+        they are; else of all rounds, and 0."""
+        alone = [b / a for a, b in zip(ours.undisturbed, self.undisturbed, strict=True) if a and b]
+        if len(alone) >= ENOUGH:
+            return statistics.median(alone), len(alone)
+        return statistics.median(b / a for a, b in zip(ours.best, self.best, strict=True)), 0
 
 
 def measure(workers: dict[str, Worker], group: str, case: Case, patience: Patience) -> Result:
@@ -102,7 +107,7 @@ def measure(workers: dict[str, Worker], group: str, case: Case, patience: Patien
     started = time.monotonic()
     done = undisturbed = 0
     while patience.more(done, undisturbed, started):
-        alone = True
+        alone = []
         for name, worker in workers.items():
             if name in errors or name in absent:
                 continue
@@ -115,19 +120,20 @@ def measure(workers: dict[str, Worker], group: str, case: Case, patience: Patien
                 times[name].best.append(answer["seconds"])
                 times[name].undisturbed.append(answer["undisturbed"])
                 patience.fastest = max(patience.fastest, answer["pace"])
-                alone = alone and answer["undisturbed"] is not None
+                alone.append(answer["undisturbed"] is not None)
                 peaks += [answer["flops"]] if "flops" in answer else []
-        done, undisturbed = done + 1, undisturbed + alone
+        done, undisturbed = done + 1, undisturbed + all(alone[:2])  # of us and the first peer
     result: Result = {"group": group, "case": case.name, "kind": case.kind, "errors": errors}
     ours = times["fastnn"]
     if ours.best:
         result["seconds"], result["peak_flops"] = min(ours.best), max(peaks)
-        result["undisturbed"] = undisturbed > 0
+        result["undisturbed"] = undisturbed  # rounds
         for name, theirs in times.items():
             if name != "fastnn" and theirs.best and len(theirs.best) == len(ours.best):
-                ratios = theirs.ratios_to(ours)
                 result[f"{name}_seconds"] = min(theirs.best)
-                result[f"{name}_ratio"] = ratios[len(ratios) // 2]
+                result[f"{name}_ratio"], alone_rounds = theirs.ratio_to(ours)
+                if name == "torch":
+                    result["undisturbed"] = alone_rounds
     return result
 
 
@@ -183,7 +189,7 @@ def run(
         peak = peaks[str(n)] = workers["fastnn"].ask(probe=True)
         print(f"\n{n} thread{'s' * (n > 1)}: {limits.describe(peak)}")
         print(f"{'case':46s} {'ours':>14s} {'limit':>7s}" + "".join(f" {p:>13s}" for p in present))
-        left_out, waiting = 0, Patience(rounds, patience)
+        left_out, waiting = 0, Patience(rounds, patience, peak["pace"])
         for group in groups:
             for case in cases_of(group, quick, only):
                 if not limits.has_unit(case, peak):

@@ -36,7 +36,7 @@ class Sample:
     def __init__(self, read_pace: Callable[[], float] = lambda: 0.0) -> None:
         self.read_pace = read_pace
         self.calls: list[tuple[float, float]] = []  # seconds, the slower pace of before and after
-        self.fastest = 0.0
+        self.readings: list[float] = []
 
     def take(self, function: Callable[[], Any]) -> Sample:
         before = self._pace()
@@ -57,12 +57,17 @@ class Sample:
 
     def best(self, least_pace: float = 0.0) -> float | None:
         """The best time of the calls with such a pace before and after."""
-        return min((seconds for seconds, pace in self.calls if pace >= least_pace), default=None)
+        return min(
+            (seconds for seconds, slower in self.calls if slower >= least_pace), default=None
+        )
+
+    def fastest(self) -> float:
+        """The pace at most times, or a faster one: not that of a moment in which the clock was higher."""
+        return pace.usual(self.readings)
 
     def _pace(self) -> float:
-        pace = self.read_pace()
-        self.fastest = max(self.fastest, pace)
-        return pace
+        self.readings.append(self.read_pace())
+        return self.readings[-1]
 
     def _add(self, seconds: float, before: float) -> float:
         after = self._pace()
@@ -127,7 +132,7 @@ def main() -> None:
                 read_pace = pace.reader(request["threads"])
                 answer: dict[str, Any] = {"ok": True}
             elif "probe" in request:
-                answer = t._core.probe()
+                answer = {**t._core.probe(), "pace": pace.watched(read_pace)}
             else:
                 key = (request["group"], request["case"])
                 cases = importlib.import_module(f"benchmarks.cases.{key[0]}").CASES
@@ -149,9 +154,9 @@ def main() -> None:
                         answer = {
                             "seconds": taken.best(),
                             "undisturbed": taken.best(
-                                pace.UNDISTURBED * max(taken.fastest, request.get("pace", 0.0))
+                                pace.UNDISTURBED * max(taken.fastest(), request.get("pace", 0.0))
                             ),
-                            "pace": taken.fastest,
+                            "pace": taken.fastest(),
                         }
                     if sys.argv[1] == "fastnn":
                         answer["flops"] = t._core.peak_flops(answer["seconds"], SAMPLE_SECONDS)

@@ -96,6 +96,7 @@ bool ConvStep::fold(const Layer& norm) {
     prepared = &folded->prepared;
     keep_prepared = py::reinterpret_borrow<py::object>(cache);
   } else {  // laid out for this call, too, so that the same kernels run
+    for_this_call = true;
     keep_prepared = py::cast(PreparedWeights());
     prepared = keep_prepared.cast<PreparedWeights*>();
   }

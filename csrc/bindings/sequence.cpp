@@ -138,6 +138,8 @@ bool run_sequence(const Layer& layer, Value& v, Activation) {
   return true;
 }
 
+constexpr int64_t kLeastChained = 4 << 10;  // values of an image
+
 class Sequence {
  public:
   Sequence(py::handle modules, Value& v)
@@ -162,11 +164,6 @@ class Sequence {
   // and the module's own forward() has to run (it also knows what to say of arguments that are
   // wrong).
   Py_ssize_t run_plainly(Py_ssize_t i) {
-    try {
-      if (is_read(i)) return run_convs(i);
-    } catch (const Error&) {
-      forget_steps();
-    }
     Layer layer;
     const Kind* kind = plain_kind(module(i), layer);
     if (!kind) return 0;
@@ -177,12 +174,12 @@ class Sequence {
     try {
       if (!v_.load()) return 0;
       if (kind->run == run_conv || kind->run == run_activated)
-        if (const Py_ssize_t count = run_convs(i)) return count;
+        if (const Py_ssize_t count = run_chain(i)) return count;
+      if (kind->run == run_conv) return run_one_conv(layer, i);
       const Activation behind = kind->activates ? activation_of(i + 1) : Activation::none;
       if (behind == Activation::none) return kind->run(layer, v_, kind->activation) ? 1 : 0;
       return kind->run(layer, v_, behind) ? 2 : 0;
     } catch (const Error&) {
-      forget_steps();
       return 0;
     }
   }
@@ -231,6 +228,13 @@ class Sequence {
   // Reads convolution i, and folds a batch norm behind it into it. How many modules that are; 0:
   // none.
   Py_ssize_t read_conv(const Layer& layer, Py_ssize_t i, ConvStep& step) {
+    for (Read& read : read_)
+      if (read.place.at == i) {
+        read.place.at = -1;
+        step = std::move(read.step);
+        step.p.activation = Activation::none;
+        return read.place.count;
+      }
     if (!step.read(layer, Activation::none)) return 0;
     const Kind* behind = i + 1 < size_ ? kind_of(module(i + 1)) : nullptr;
     if (!behind || behind->run != run_batch_norm || behind->dims != layer.dims ||
@@ -240,16 +244,25 @@ class Sequence {
     return plain_kind(module(i + 1), norm) && step.fold(norm) ? 2 : 1;
   }
 
-  // Reads module i if it is a convolution, or an activation of the last one read, and returns how
-  // many modules that are. 0: it is neither, and does something.
-  Py_ssize_t read_step(Py_ssize_t i) {
+  Py_ssize_t run_one_conv(const Layer& layer, Py_ssize_t i) {
+    ConvStep step;
+    const Py_ssize_t count = read_conv(layer, i, step);
+    if (count == 0) return 0;
+    step.p.activation = activation_of(i + count);
+    if (!run_conv_step(step, v_)) return 0;
+    return step.p.activation == Activation::none ? count : count + 1;
+  }
+
+  // Adds module i if it is a convolution, or an activation of the last one, and returns how many
+  // modules that are. 0: it is neither, and does something.
+  Py_ssize_t add_step(Py_ssize_t i, std::vector<ConvStep>& steps) {
     Layer layer, inner;
     const Kind* kind = plain_kind(module(i), layer);
     if (!kind) return 0;
     if (kind->run == run_nothing) return 1;
     if (kind->activation != Activation::none) {
-      if (steps_.empty() || steps_.back().p.activation != Activation::none) return 0;
-      steps_.back().p.activation = kind->activation;
+      if (steps.empty() || steps.back().p.activation != Activation::none) return 0;
+      steps.back().p.activation = kind->activation;
       return 1;
     }
     ConvStep step;
@@ -261,51 +274,45 @@ class Sequence {
       kind = activated_kind(layer, inner, &activation);
       count = kind && kind->run == run_conv && step.read(inner, activation);
     }
-    if (count == 0) return 0;
-    steps_.push_back(std::move(step));
-    begin_.push_back(i);
+    if (count) steps.push_back(std::move(step));
     return count;
   }
 
-  // Reads the convolutions from module i on between which only their activations lie.
-  void read_steps(Py_ssize_t i) {
-    forget_steps();
-    while (i < size_) {
-      const Py_ssize_t count = read_step(i);
+  // Convolutions from the first on that run together: all, or the first two.
+  Py_ssize_t run_chain(Py_ssize_t first) {
+    if (first < searched_ || v_.view.ndim != 4 || v_.view.numel() < kLeastChained) return 0;
+    std::vector<ConvStep> steps;
+    std::vector<Place> places;          // of the steps
+    Py_ssize_t end = first, third = 0;  // `third`: the first module behind two steps
+    while (end < size_) {
+      const Py_ssize_t count = add_step(end, steps);
       if (count == 0) break;
-      i += count;
+      if (steps.size() > places.size()) places.push_back({end, count});
+      end += count;
+      if (steps.size() <= 2) third = end;
     }
-    begin_.push_back(i);
-  }
-  void forget_steps() {
-    steps_.clear();
-    begin_.clear();
-    next_ = 0;
+    if (steps.size() > 1 && run_conv_chain(steps, v_)) return end - first;
+    const bool pair = steps.size() > 1 && run_conv_pair(steps[0], steps[1], v_);
+    for (size_t i = pair ? 2 : 0; i < steps.size(); ++i)
+      if (steps[i].for_this_call) read_.push_back({places[i], std::move(steps[i])});
+    if (pair) return third - first;
+    searched_ = end;
+    return 0;
   }
 
-  // Runs the convolution that module i is, or several from it on: all, or two. How many modules
-  // that are; 0: none.
-  Py_ssize_t run_convs(Py_ssize_t i) {
-    if (!is_read(i)) read_steps(i);
-    const size_t left = steps_.size() - next_;
-    if (left > 1 && next_ == 0 && run_conv_chain(steps_, v_))
-      next_ += left;
-    else if (left > 1 && run_conv_pair(steps_[next_], steps_[next_ + 1], v_))
-      next_ += 2;
-    else if (left > 0 && run_conv_step(steps_[next_], v_))
-      next_ += 1;
-    return left ? begin_[next_] - i : 0;
-  }
-  bool is_read(Py_ssize_t i) const { return next_ < steps_.size() && begin_[next_] == i; }
+  struct Place {
+    Py_ssize_t at, count;  // modules: the first, and how many
+  };
+  struct Read {
+    Place place;
+    ConvStep step;
+  };
 
   Value& v_;
   py::object list_;
   Py_ssize_t size_ = 0;
-  // Convolutions that are read and, from next_ on, yet to run; where each begins, and what is
-  // behind them. Reading a module takes as long as a small kernel: it is in no cache.
-  std::vector<ConvStep> steps_;
-  std::vector<Py_ssize_t> begin_;
-  size_t next_ = 0;
+  Py_ssize_t searched_ = 0;  // modules before this one are in no chain
+  std::vector<Read> read_;   // what a search has folded for this call, and is yet to run
 };
 
 void run_all(py::handle modules, Value& v) { Sequence(modules, v).run(); }

@@ -76,6 +76,7 @@ struct ConvStep {
   py::object keep_prepared;
 
   bool read(const Layer& layer, Activation activation);
+  bool for_this_call = false;  // weights with a batch norm folded in that nobody keeps
 
   // Takes over the work of the batch norm behind it. False: that has to run by itself.
   bool fold(const Layer& norm);

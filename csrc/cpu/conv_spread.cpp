@@ -14,7 +14,7 @@ namespace fastnn {
 namespace {
 
 constexpr int64_t kElem = 4;
-constexpr int64_t kTogether = int64_t{8} << 20;  // bytes of products that wait to be dealt out
+constexpr int64_t kTogether = int64_t{8} << 20;  // bytes of products that wait to be added up
 constexpr int64_t kTaskValues = 1 << 14;
 
 int64_t image_pixels(const Correlation& c) {
@@ -58,12 +58,14 @@ struct SpreadProduct {
 };
 
 struct Plan {
-  int64_t images;  // of a product
+  int64_t images, last;  // of a product, of the last one
   int64_t products;
 
   explicit Plan(const Correlation& c) {
     const int64_t image = c.out * c.taps() * image_pixels(c) * kElem;
-    images = std::clamp<int64_t>(kTogether / image, 1, c.batch);
+    const int64_t count = ceil_div(c.batch, std::max<int64_t>(1, kTogether / image));
+    images = ceil_div(c.batch, count);
+    last = c.batch - (ceil_div(c.batch, images) - 1) * images;
     products = round_up(images * image, 64);
   }
 };
@@ -117,11 +119,13 @@ bool is_shuffle(const Correlation& c) {
   return true;
 }
 
-// Every product is written, and read again to be added up.
+// Every product is written, and read again to be added up; where many taps reach a pixel, other
+// ways take fewer products.
 bool pays_spread(const Correlation& c) {
-  const bool strided = c.axis[1].step > 1 && c.axis[2].step > 1;
-  return strided && few_taps(c.axis[1]) && few_taps(c.axis[2]) &&
-         gemm_pays_split(c.out * c.taps(), c.batch * image_pixels(c), c.in,
+  constexpr int64_t kMostSums = 2;  // taps of an axis that reach a pixel
+  for (int a = 1; a < 3; ++a)
+    if (c.axis[a].step == 1 || c.axis[a].taps > kMostSums * c.axis[a].step) return false;
+  return gemm_pays_split(c.out * c.taps(), Plan(c).last * image_pixels(c), c.in,
                          GemmProblem::kCuttingPacked);
 }
 
@@ -136,10 +140,9 @@ bool prefers_spread(const Correlation& c) {
 size_t spread_workspace(const Correlation& c) {
   const Plan plan(c);
   const auto need = [&](int64_t images) {  // any address will do: nothing is read
-    return images == 0 ? 0 : gemm_workspace(SpreadProduct(c, 0, images, c.image.data).p);
+    return gemm_workspace(SpreadProduct(c, 0, images, c.image.data).p);
   };
-  return static_cast<size_t>(plan.products) +
-         std::max(need(plan.images), need(c.batch % plan.images));
+  return static_cast<size_t>(plan.products) + std::max(need(plan.images), need(plan.last));
 }
 
 void run_spread(const Correlation& c, void* workspace) {

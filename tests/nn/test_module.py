@@ -135,6 +135,10 @@ def test_hooks_are_found_by_pytorchs_names_and_copied():
     copied(fastnn.ones(1, 2))
     layer(fastnn.ones(1, 2))
     assert calls == ["before", "after", "before"]
+    copied._forward_hooks = {}  # as programs remove all of them
+    copied._forward_pre_hooks.clear()
+    copied(fastnn.ones(1, 2))
+    assert len(calls) == 3 and not copied._forward_hooks
 
 
 def test_full_backward_hook():
@@ -200,22 +204,19 @@ def test_mistakes_are_named():
 def test_hooks_around_loading_may_mend_and_refuse():
     net = fastnn.nn.Sequential(fastnn.nn.Linear(2, 3))
     state = {"0.w": net[0].weight.detach().clone(), "0.bias": fastnn.ones(3)}
-    loaded = []
 
     def rename(module, state, prefix, metadata, strict, missing, unexpected, errors):
         state[prefix + "weight"] = state.pop(prefix + "w")
 
     handle = net[0].register_load_state_dict_pre_hook(rename)
-    net.register_load_state_dict_post_hook(lambda module, keys: loaded.append(keys))
     net.load_state_dict(state)
     assert "0.w" in state and net[0].bias.sum().item() == 3
-    assert loaded == [([], [])]
 
     handle.remove()
     refuse = net.register_load_state_dict_pre_hook(lambda *args: args[-1].append("too old"))
     with pytest.raises(RuntimeError, match="too old"):
         net.load_state_dict({"0.weight": fastnn.zeros(3, 2), "0.bias": fastnn.zeros(3)})
-    assert net[0].bias.sum().item() == 3 and len(loaded) == 1
+    assert net[0].bias.sum().item() == 3
     refuse.remove()
 
 

@@ -22,7 +22,7 @@ SHAPES = {
     "rows-of-many-vectors": (1, 192, (9, 50), 96, (4, 4), 2, 1, 1, 0),
     "one-column": (160, 192, (8, 1), 96, (3, 3), 2, 1, 1, 0),
     "no-padding": (4, 192, (14, 15), 96, (3, 3), 2, 0, 1, 1),
-    "much-padding": (4, 192, (14, 15), 96, (5, 5), 2, 4, 1, 0),
+    "much-padding": (4, 192, (14, 15), 96, (4, 4), 2, 4, 1, 0),
     "steps-of-3": (4, 192, (11, 19), 96, (5, 4), 3, 1, 1, 2),
     "steps-of-two-kinds": (4, 192, (11, 19), 96, (4, 5), (2, 4), (1, 2), 1, (1, 3)),
     "dilated": (4, 192, (14, 15), 96, (3, 3), 2, 1, 2, 0),
@@ -38,6 +38,7 @@ SHAPES = {
         1,
     ),  # pixels that nothing reaches
     "several-products": (24, 192, (14, 15), 128, (4, 4), 2, 1, 1, 0),
+    "one-product-with-an-image-less": (23, 192, (14, 15), 128, (4, 4), 2, 1, 1, 0),
     "side-by-side": (6, 192, (14, 15), 128, (2, 2), 2, 0, 1, 0),
 }
 
@@ -105,15 +106,29 @@ def test_transposed_with_bias_and_rectifier(rng, shape, order):
     x, w, large = operands(rng, shape)
     bias = rng.standard_normal(large[1], dtype=np.float32)
     want = np.maximum(wanted(x, w, bias, shape), 0)
-    room = np.full([n + 2 for n in x.shape], np.nan, np.float32)
-    if order == "part":  # of a larger array
-        room[1:-1, 1:-1, 1:-1, 1:-1] = x
-        x = room[1:-1, 1:-1, 1:-1, 1:-1]
+    if order == "part":  # of a larger array, image by image and channel by channel
+        room = np.full([x.shape[0] + 2, x.shape[1] + 2, *x.shape[2:]], np.nan, np.float32)
+        room[1:-1, 1:-1] = x
+        x = room[1:-1, 1:-1]
     stride, padding, dilation, beyond = (tuple(map(int, each(v))) for v in shape[5:])
     got = _core.conv_forward(
         x, w, bias, stride, padding, dilation, 1, True, beyond, activation=RECTIFIER
     )
     assert got.shape == want.shape and error(got, want) <= 8 * EPS
+
+
+@pytest.mark.parametrize("level", _core.isa_levels())
+@pytest.mark.parametrize("size", [(5, 7), (2, 19)])
+@pytest.mark.parametrize("kernel", [16, 32, 33])
+def test_large_windows_side_by_side(rng, kernel, size, level):
+    """As in the first layer of a transformer for images."""
+    dy = rng.standard_normal((2, 192, *size), dtype=np.float32)
+    w = rng.standard_normal((192, 3, kernel, kernel), dtype=np.float32)
+    large = (2, 3, size[0] * kernel, size[1] * kernel)
+    want = np.einsum("nkyx,kcij->ncyixj", dy.astype(np.float64), w, optimize=True).reshape(large)
+    with isa(level):
+        got = _core.conv_backward_input(dy, w, large, kernel, 0, 1, 1)
+    assert error(got, want) <= 8 * EPS
 
 
 @pytest.mark.parametrize("value", [1e-40, 3e38, np.inf, np.nan], ids=str)

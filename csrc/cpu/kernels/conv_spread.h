@@ -63,6 +63,7 @@ static void spread_plane(const ConvSpreadPlane& p) {
   constexpr int64_t L = kLanes<float>;
   const ConvSpreadAxis& x = p.axis[1];
   const float* rows[ConvSpreadPlane::kMostTaps];
+  float phases[ConvSpreadPlane::kMostTaps][L];
   for (int64_t pixel = 0; pixel * x.step < x.out; pixel += L) {
     const SpreadTaps taps(x, p.tap, pixel);
     const int64_t left = x.out - pixel * x.step;
@@ -76,11 +77,11 @@ static void spread_plane(const ConvSpreadPlane& p) {
         if (left > L) store_some<float>(to + L, zip_high<float>(even, odd), at_most(left - L, L));
         continue;
       }
-      for (int64_t phase = 0; phase < x.step; ++phase) {
-        const vf sums = finished(p.rectifier, taps.sum(phase, rows, count, p.start));
-        for (int64_t i = 0; i < L && i * x.step + phase < left; ++i)
-          to[i * x.step + phase] = sums[i];
-      }
+      for (int64_t phase = 0; phase < x.step; ++phase)
+        store(phases[phase], finished(p.rectifier, taps.sum(phase, rows, count, p.start)));
+      for (int64_t lane = 0; lane < L && lane * x.step < left; ++lane, to += x.step)
+        for (int64_t phase = 0; phase < at_most(left - lane * x.step, x.step); ++phase)
+          to[phase] = phases[phase][lane];
     }
   }
 }

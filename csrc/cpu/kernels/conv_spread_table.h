@@ -15,7 +15,7 @@ struct ConvSpreadAxis {
 
 // A plane of the result from the products of its filter: for each tap a plane of the image.
 struct ConvSpreadPlane {
-  static constexpr int kMostTaps = 16;  // of an axis; a step is not larger than the taps are many
+  static constexpr int kMostTaps = 64;  // of an axis; a step is not larger than the taps are many
 
   const float* products;
   int64_t tap;             // from one tap's plane to the next one's; taps of a row are neighbours

@@ -24,6 +24,21 @@ class Hooks:
         return bool(self.forward or self.forward_pre or self.backward or self.backward_pre)
 
 
+def hook_table(kind: str) -> property:
+    """One of a module's tables of Hooks, which are made for the first hook: a call reads little of a module without."""
+
+    def get(module: Any) -> dict:
+        if module._call_hooks is None:
+            module._call_hooks = Hooks()
+        return getattr(module._call_hooks, kind)
+
+    def set_(module: Any, hooks: dict) -> None:
+        get(module)
+        setattr(module._call_hooks, kind, hooks)
+
+    return property(get, set_)
+
+
 def register(hooks: dict, hook: Any, with_kwargs: bool, prepend: bool) -> RemovableHandle:
     """Hooks are kept as (hook, takes keyword arguments)."""
     handle = RemovableHandle(hooks, hook)

@@ -36,14 +36,10 @@ class ModuleState:
     _state_dict_hooks: dict[int, Any]
     _state_dict_pre_hooks: dict[int, Any]
     _load_state_dict_pre_hooks: dict[int, Any]
-    _load_state_dict_post_hooks: dict[int, Any]
 
     def named_modules(
         self, memo: set | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Any]]:
-        raise NotImplementedError
-
-    def modules(self) -> Iterator[Any]:
         raise NotImplementedError
 
     def state_dict(
@@ -116,11 +112,7 @@ class ModuleState:
             for key, (m, name, t) in given.items():
                 if key in state:
                     _load_into(m, name, t, state[key], assign)
-        incompatible = IncompatibleKeys(missing, unexpected)
-        for m in self.modules():
-            for after in m._load_state_dict_post_hooks.values():
-                after(m, incompatible)
-        return incompatible
+        return IncompatibleKeys(missing, unexpected)
 
     def _slots(self) -> dict[str, tuple[Any, str, Any]]:
         out: dict[str, tuple[Any, str, Any]] = OrderedDict()

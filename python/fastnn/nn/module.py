@@ -9,7 +9,7 @@ from ..autograd.node import RemovableHandle
 from ..ops._util import TensorBase
 from ..tensor import Tensor
 from ._module_conversion import ModuleConversion
-from ._module_hooks import Hooks, register, watch_inputs, watch_outputs
+from ._module_hooks import Hooks, hook_table, register, watch_inputs, watch_outputs
 from ._module_state import ModuleState
 from .parameter import Buffer, Parameter
 
@@ -38,7 +38,7 @@ class Module(ModuleConversion, ModuleState):
         set_("_state_dict_pre_hooks", {})
         set_("_state_dict_hooks", {})
         set_("_load_state_dict_pre_hooks", {})
-        set_("_load_state_dict_post_hooks", {})
+        set_("_call_hooks", None)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(
@@ -312,16 +312,11 @@ class Module(ModuleConversion, ModuleState):
 
     # ---- hooks -------------------------------------------------------------------------------------------------
 
-    def _own_hooks(self) -> Hooks:
-        if self._call_hooks is None:
-            self._call_hooks = Hooks()
-        return self._call_hooks
-
-    # PyTorch's names, which programs read.
-    _forward_hooks = property(lambda self: self._own_hooks().forward)
-    _forward_pre_hooks = property(lambda self: self._own_hooks().forward_pre)
-    _backward_hooks = property(lambda self: self._own_hooks().backward)
-    _backward_pre_hooks = property(lambda self: self._own_hooks().backward_pre)
+    # PyTorch's names, which programs read and set.
+    _forward_hooks = hook_table("forward")
+    _forward_pre_hooks = hook_table("forward_pre")
+    _backward_hooks = hook_table("backward")
+    _backward_pre_hooks = hook_table("backward_pre")
 
     def register_forward_hook(
         self,
@@ -364,10 +359,6 @@ class Module(ModuleConversion, ModuleState):
         """hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs), before
         anything is loaded; it may change the state_dict, which is a copy, and add to the lists."""
         return RemovableHandle(self._load_state_dict_pre_hooks, hook)
-
-    def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """hook(module, incompatible_keys), after everything is loaded: what is an error was raised before."""
-        return RemovableHandle(self._load_state_dict_post_hooks, hook)
 
     def __getstate__(self) -> dict:
         return self.__dict__.copy()

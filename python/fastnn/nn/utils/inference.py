@@ -66,7 +66,7 @@ def fuse_for_inference(model: Module) -> Any:
 
     In every Sequential of it (classes made from it count, if they keep its forward()), a batch
     normalisation is folded into the convolution before it, and an activation is applied by the kernel of
-    the layer before it (see Activated). What became superfluous is replaced by one Identity, so that
+    the layer before it (see Activated). What became superfluous is replaced by Identity, so that
     positions stay. Modules with hooks, and all that other modules' forward() puts together, stay as they
     are. The outputs are those of `model.eval()` but for rounding, if nobody takes outputs from the
     middle of a Sequential.
@@ -76,17 +76,16 @@ def fuse_for_inference(model: Module) -> Any:
     several at a time.
     """
     fused = copy.deepcopy(model).eval().requires_grad_(False)
-    idle = Identity()  # one for all places: what a call reads again and again stays in the cache
     for module in list(fused.modules()):
         if isinstance(module, Sequential) and type(module).forward is Sequential.forward:
-            _fuse(module, idle)
+            _fuse(module)
     for module in fused.modules():
         if type(module) in _CONVOLUTIONS:
             module.__dict__["_prepared"] = PreparedWeights()
     return fused.eval()  # the new modules too
 
 
-def _fuse(sequence: Sequential, idle: Identity) -> None:
+def _fuse(sequence: Sequential) -> None:
     at = -1  # the layer that may take over what follows; none: -1
     for i, module in enumerate(list(sequence)):
         if type(module) in _IDLE and not _is_watched(module):
@@ -99,7 +98,7 @@ def _fuse(sequence: Sequential, idle: Identity) -> None:
         if merged is None:
             at = i
         else:
-            sequence[at], sequence[i] = merged, idle
+            sequence[at], sequence[i] = merged, Identity()
 
 
 def _merged(layer: Any, module: Any) -> Module | None:
