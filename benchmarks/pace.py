@@ -3,7 +3,7 @@
 A hardware thread shares its core with another one; in a cloud that is often somebody else's. While the other one is
 busy, plain additions run at half their pace, multiply-adds and loads at anything between a half and all of it, and what
 is measured then is a share of a core that nobody can know. So the pace of additions is read before and after every
-timed call, and calls beside a slow reading count only where there are no others.
+timed call, and rounds without a call beside fast readings only count where there are not a few others.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def usual(readings: list[float]) -> float:
 
 
 def watched(read: Callable[[], float]) -> float:
-    """The fastest pace of some tenths of a second, so that the first case knows what to expect."""
+    """The fastest pace that some hundred readings had, so that the first case knows what to expect."""
     fastest, end = 0.0, time.monotonic() + WATCH_SECONDS
     while time.monotonic() < end:
         fastest = max(fastest, usual([read() for _ in range(500)]))

@@ -90,7 +90,7 @@ def page(whole: dict[str, Any], files: Sequence[str], others: Sequence[dict[str,
 
 def _disturbed(results: Sequence[Result]) -> list[str]:
     """In how many cases rounds were undisturbed, if the run knows."""
-    known = [r["undisturbed"] > 0 for r in results if "undisturbed" in r]
+    known = [bool(r["undisturbed"]) for r in results if "undisturbed" in r]
     if not known:
         return []
     return [

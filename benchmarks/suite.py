@@ -74,12 +74,14 @@ class Patience:
     seconds: float = 0.0
     fastest: float = 0.0  # pace that any backend has read
 
+    @property
+    def enough(self) -> int:
+        """So many undisturbed rounds have a median of their own."""
+        return min(3, self.rounds)
+
     def more(self, done: int, undisturbed: int, started: float) -> bool:
-        waiting = undisturbed < ENOUGH and time.monotonic() < started + self.seconds
+        waiting = undisturbed < self.enough and time.monotonic() < started + self.seconds
         return done < self.rounds or waiting
-
-
-ENOUGH = 3  # undisturbed rounds, for a median of their own
 
 
 @dataclass
@@ -89,13 +91,12 @@ class Times:
     best: list[float] = field(default_factory=list)
     undisturbed: list[float | None] = field(default_factory=list)
 
-    def ratio_to(self, ours: Times) -> tuple[float, int]:
-        """The median of theirs / ours of the rounds that were undisturbed for both, if they are enough, and how many
-        they are; else of all rounds, and 0."""
+    def ratio_to(self, ours: Times, enough: int) -> float:
+        """The median of theirs / ours of the rounds that were undisturbed for both, if they are enough; else of all."""
         alone = [b / a for a, b in zip(ours.undisturbed, self.undisturbed, strict=True) if a and b]
-        if len(alone) >= ENOUGH:
-            return statistics.median(alone), len(alone)
-        return statistics.median(b / a for a, b in zip(ours.best, self.best, strict=True)), 0
+        if len(alone) >= enough:
+            return statistics.median(alone)
+        return statistics.median(b / a for a, b in zip(ours.best, self.best, strict=True))
 
 
 def measure(workers: dict[str, Worker], group: str, case: Case, patience: Patience) -> Result:
@@ -127,13 +128,11 @@ def measure(workers: dict[str, Worker], group: str, case: Case, patience: Patien
     ours = times["fastnn"]
     if ours.best:
         result["seconds"], result["peak_flops"] = min(ours.best), max(peaks)
-        result["undisturbed"] = undisturbed  # rounds
+        result["undisturbed"] = undisturbed >= patience.enough
         for name, theirs in times.items():
             if name != "fastnn" and theirs.best and len(theirs.best) == len(ours.best):
                 result[f"{name}_seconds"] = min(theirs.best)
-                result[f"{name}_ratio"], alone_rounds = theirs.ratio_to(ours)
-                if name == "torch":
-                    result["undisturbed"] = alone_rounds
+                result[f"{name}_ratio"] = theirs.ratio_to(ours, patience.enough)
     return result
 
 

@@ -97,23 +97,25 @@ void add_up(const Correlation& c, const float* products, int64_t first, int64_t 
   });
 }
 
+// The kernel keeps something for each tap and each phase.
+bool few_taps(const ConvAxis& a) {
+  return a.taps >= a.step && a.taps <= ConvSpreadPlane::kMostTaps;
+}
+
 bool lies_as_it_should(const Correlation& c) {
   return c.dtype == DType::f32 && c.groups == 1 && c.batch > 0 && c.in > 0 && c.axis[0].out == 1 &&
          c.axis[0].taps == 1 && c.axis[0].size == 1 && c.axis[0].origin == 0 && c.taps() > 1 &&
-         c.pixels() > 0 && image_pixels(c) > 0 && c.adjacent_taps() && c.weight.o == c.taps() &&
-         c.result.axis[2] == 1 && (c.activation == Activation::none || rectifies(c.activation)) &&
+         few_taps(c.axis[1]) && few_taps(c.axis[2]) && c.pixels() > 0 && image_pixels(c) > 0 &&
+         c.adjacent_taps() && c.weight.o == c.taps() && c.result.axis[2] == 1 &&
+         (c.activation == Activation::none || rectifies(c.activation)) &&
          joint_stride({c.axis[2].size, c.axis[1].size}, {c.image.axis[2], c.image.axis[1]}) == 1 &&
          c.out * c.taps() * image_pixels(c) * kElem <= kTogether;
-}
-
-bool few_taps(const ConvAxis& a) {
-  return a.taps >= a.step && a.taps <= ConvSpreadPlane::kMostTaps;
 }
 
 // Windows lie side by side: no pixel has more than one product.
 bool is_shuffle(const Correlation& c) {
   for (const ConvAxis& a : c.axis)
-    if (!few_taps(a) || a.origin != 0 || a.taps != a.step || a.out != a.size * a.step ||
+    if (a.origin != 0 || a.taps != a.step || a.out != a.size * a.step ||
         (a.taps > 1 && a.tap_step != 1))
       return false;
   return true;

@@ -26,17 +26,8 @@ SHAPES = {
     "steps-of-3": (4, 192, (11, 19), 96, (5, 4), 3, 1, 1, 2),
     "steps-of-two-kinds": (4, 192, (11, 19), 96, (4, 5), (2, 4), (1, 2), 1, (1, 3)),
     "dilated": (4, 192, (14, 15), 96, (3, 3), 2, 1, 2, 0),
-    "dilated-by-the-step": (
-        4,
-        192,
-        (14, 15),
-        96,
-        (3, 3),
-        2,
-        2,
-        2,
-        1,
-    ),  # pixels that nothing reaches
+    # some pixels that nothing reaches
+    "dilated-by-the-step": (4, 192, (14, 15), 96, (3, 3), 2, 2, 2, 1),
     "several-products": (24, 192, (14, 15), 128, (4, 4), 2, 1, 1, 0),
     "one-product-with-an-image-less": (23, 192, (14, 15), 128, (4, 4), 2, 1, 1, 0),
     "side-by-side": (6, 192, (14, 15), 128, (2, 2), 2, 0, 1, 0),
@@ -117,17 +108,32 @@ def test_transposed_with_bias_and_rectifier(rng, shape, order):
     assert got.shape == want.shape and error(got, want) <= 8 * EPS
 
 
-@pytest.mark.parametrize("level", _core.isa_levels())
-@pytest.mark.parametrize("size", [(5, 7), (2, 19)])
-@pytest.mark.parametrize("kernel", [16, 32, 33])
-def test_large_windows_side_by_side(rng, kernel, size, level):
-    """As in the first layer of a transformer for images."""
-    dy = rng.standard_normal((2, 192, *size), dtype=np.float32)
-    w = rng.standard_normal((192, 3, kernel, kernel), dtype=np.float32)
-    large = (2, 3, size[0] * kernel, size[1] * kernel)
-    want = np.einsum("nkyx,kcij->ncyixj", dy.astype(np.float64), w, optimize=True).reshape(large)
+def added_up(dy, w, stride):
+    """Without padding and dilation, for many taps."""
+    products = np.einsum("nkyx,kcij->ijncyx", dy.astype(np.float64), w, optimize=True)
+    (n, _, *size), (_, filters, *kernel) = dy.shape, w.shape
+    reach = [(a - 1) * s + 1 for a, s in zip(size, stride, strict=True)]
+    large = np.zeros((n, filters, reach[0] + kernel[0] - 1, reach[1] + kernel[1] - 1))
+    for i, j in np.ndindex(*kernel):
+        large[..., i : i + reach[0] : stride[0], j : j + reach[1] : stride[1]] += products[i, j]
+    return large
+
+
+@pytest.mark.parametrize("level", _core.isa_levels()[1:])
+@pytest.mark.parametrize(
+    ("kernel", "stride"),
+    [((n, n), (n, n)) for n in (16, 32, 33)]  # as in the first layer of a transformer for images
+    + [((2, 70), (2, 65)), ((70, 2), (65, 2)), ((3, 3), (2, 80)), ((3, 3), (80, 2)), ((2, 3), (2, 4))],
+)  # fmt: skip
+def test_large_kernels_and_steps(rng, kernel, stride, level):
+    """More taps or phases than the kernel has room for go another way."""
+    dy = rng.standard_normal((8, 192, 5, 7), dtype=np.float32)
+    w = rng.standard_normal(
+        (192, 3 if kernel[0] == stride[0] > 2 else 96, *kernel), dtype=np.float32
+    )
+    want = added_up(dy, w, stride)
     with isa(level):
-        got = _core.conv_backward_input(dy, w, large, kernel, 0, 1, 1)
+        got = _core.conv_backward_input(dy, w, want.shape, stride, 0, 1, 1)
     assert error(got, want) <= 8 * EPS
 
 

@@ -41,7 +41,7 @@ def add_parser(commands: Any) -> None:
         type=float,
         default=0.0,
         metavar="SECONDS",
-        help="measure a case for so long that a few rounds are undisturbed by a neighbour on a core (default: 0)",
+        help="go on with a case for so long, until a neighbour on a core leaves a few rounds undisturbed (default: 0)",
     )
     p.set_defaults(run=run)
 
