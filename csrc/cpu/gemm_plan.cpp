@@ -73,7 +73,6 @@ void choose_modes(const GemmProblem& p, GemmPlan& plan) {
   const GemmFamily& f = *plan.family;
   if (is_tiled(f)) {
     plan.a = plan.b = GemmMode::own;
-    if (cuts_values(f) && p.share == GemmShare::a && plan.segments == 1) plan.a = GemmMode::shared;
     return;
   }
   const int64_t row_panels = ceil_div(p.m, f.mr), column_panels = ceil_div(p.n, f.nr);
@@ -158,6 +157,19 @@ void choose_segments(const GemmProblem& p, int64_t kc_max, GemmPlan& plan) {
   plan.segments = ceil_div(p.k, plan.seg_k);
 }
 
+struct Grid {
+  int64_t rows, columns;  // of a task
+};
+
+// One task for each worker, so that together they cut little twice: what another core has cut takes
+// as long to read as to cut.
+Grid task_for_each(const GemmProblem& p, int64_t workers, const GemmFamily& f) {
+  int64_t across = 1;
+  while (across < workers && (workers % across != 0 || across * across * p.m < workers * p.n))
+    ++across;
+  return {round_up(ceil_div(p.m, workers / across), f.mr), round_up(ceil_div(p.n, across), f.nr)};
+}
+
 // Columns [nb] x rows [mb] of the output. A task's block of B and the sums that wait for the next
 // k-block share the second-level cache.
 void choose_blocks(const GemmProblem& p, GemmPlan& plan) {
@@ -194,6 +206,14 @@ void choose_blocks(const GemmProblem& p, GemmPlan& plan) {
                                          cache_sizes().l2 / 2 / plan.sum / columns / f.mr * f.mr)
                      : all_rows;
   };
+  if (cuts_values(f) && batch == 1) {
+    const Grid grid = task_for_each(p, std::min<int64_t>(wanted, max_workers()), f);
+    if (grid.columns <= nb_max) {
+      plan.nb = grid.columns;
+      plan.mb = even_block(p.m, std::min(grid.rows, rows_max(plan.nb)), f.mr);
+      return;
+    }
+  }
   if (plan.b == GemmMode::own) {  // as many rows as can be, so that no column is packed often
     plan.nb = even_block(p.n, std::clamp<int64_t>(p.n / wanted, f.nr, nb_max), f.nr);
     plan.mb = even_block(p.m, rows_max(plan.nb), f.mr);
@@ -201,7 +221,8 @@ void choose_blocks(const GemmProblem& p, GemmPlan& plan) {
     if (is_tiled(f) && down > 1) plan.mb = even_block(p.m, std::min(plan.mb, p.m / down), f.mr);
     // Cutting values takes time: once for all tasks, as long as they stay in some cache.
     const bool fits = p.m * k * plan.elem <= 4 * cache_sizes().l2;
-    if (may_share_a && cuts_values(f) && fits && plan.nb < p.n && (p.batch == 1 || p.a_same))
+    const bool again = plan.nb < p.n && (p.batch == 1 || p.a_same);
+    if (may_share_a && cuts_values(f) && (p.share == GemmShare::a || (fits && again)))
       plan.a = GemmMode::shared;
     return;
   }
