@@ -391,6 +391,8 @@ REASONS = (
 )
 
 
+MEANS: dict[str, str] = {}  # of kinds of work
+
 BY_LEVEL = {"avx2": reasons_avx2.REASONS}  # others: the machine's own
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,6 +75,7 @@ def page(whole: dict[str, Any], files: Sequence[str], others: Sequence[dict[str,
     ]  # fmt: skip
     for kind in goals.GOALS:
         lines += filter(None, (_row(kind, n, results) for n in threads))
+    lines += _means_below(results)
     lines += _other_peers([*others, whole])
     missed = sorted((r for r in results if r.get("missed")), key=_distance)
     lines += ["", f"## Below the goal: {len(missed)} of {len(results)}", "",
@@ -141,6 +143,26 @@ def _row(kind: str, threads: int, results: Sequence[Result]) -> str:
         f"| {goals.GOALS[kind].mean:.2f} | {_at_the_limit(rows)} | {ratios[0]:.2f} | {ratios[-1]:.2f} | {middle} "
         f"| {sum(bool(r['missed']) for r in rows)} |"
     )
+
+
+def _means_below(results: Sequence[Result]) -> list[str]:
+    """Which kinds' means are below their goal, and what share of the limit the peer is at."""
+    rows = []
+    for kind, n in itertools.product(goals.GOALS, sorted({r["threads"] for r in results})):
+        cases = [r for r in results if r["kind"] == kind and r["threads"] == n and r.get("torch_ratio")]
+        mean = goals.geometric_mean([r["torch_ratio"] for r in cases]) if cases else math.inf
+        if mean >= goals.GOALS[kind].mean:
+            continue
+        theirs = sorted(r["share"] / r["torch_ratio"] for r in cases if "share" in r)
+        rows.append(
+            f"| {kind} | {n} | {mean:.2f} | {goals.GOALS[kind].mean:.2f} "
+            f"| {_percent(theirs[len(theirs) // 2] if theirs else None)} | {reasons.MEANS.get(kind, '')} |"
+        )
+    if not rows:
+        return []
+    return ["", "## Means below the goal", "",
+            "| kind | threads | mean | goal | PyTorch's median share of the limit | why |",
+            "|---|---|---|---|---|---|", *rows]  # fmt: skip
 
 
 def _at_the_limit(rows: Sequence[Result]) -> str:
