@@ -3,7 +3,8 @@
 A hardware thread shares its core with another one; in a cloud that is often somebody else's. While the other one is
 busy, plain additions run at half their pace, multiply-adds and loads at anything between a half and all of it, and what
 is measured then is a share of a core that nobody can know. So the pace of additions is read before and after every
-timed call, and rounds without a call beside fast readings only count where there are not a few others.
+timed call, and rounds without a call beside fast readings only count where there are not a few others. Worse, a
+hypervisor may give the core itself to others for a while: such rounds come last.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from fastnn import _core
 
+STOLEN = 0.05  # of a round's seconds, at most, during which a core did not run
 UNDISTURBED = 0.8  # of the fastest pace: two busy threads get about a half each
 WATCH_SECONDS = 2.0  # before the first case
 
@@ -46,3 +48,21 @@ def watched(read: Callable[[], float]) -> float:
     while time.monotonic() < end:
         fastest = max(fastest, usual([read() for _ in range(500)]))
     return fastest
+
+
+def stolen() -> float:
+    """Seconds that cores had work and a hypervisor did not let them run, since the start of the system; 0 where nobody
+    counts them."""
+    try:
+        with open("/proc/stat") as f:
+            return int(f.readline().split()[8]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
+def least_stolen(shares: list[float], enough: int) -> list[int]:
+    """The rounds of which next to nothing was stolen; where they are too few, those of which least was."""
+    kept = [i for i, share in enumerate(shares) if share <= STOLEN]
+    return (
+        kept if len(kept) >= enough else sorted(range(len(shares)), key=shares.__getitem__)[:enough]
+    )

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import goals, reasons
+from benchmarks import goals, pace, reasons
 
 Result = dict[str, Any]
 
@@ -95,10 +95,13 @@ def _disturbed(results: Sequence[Result]) -> list[str]:
     known = [bool(r["undisturbed"]) for r in results if "undisturbed" in r]
     if not known:
         return []
+    stolen = sum(r.get("stolen", 0) > pace.STOLEN for r in results)
     return [
         "", "Where other threads on the same cores were busy (`benchmarks/pace.py`: a neighbour in a cloud), rounds do not "
         f"count if there are a few others: the ratios of {sum(known)} cases are those of undisturbed rounds; in "
-        f"{len(known) - sum(known)} cases there were too few of them.",
+        f"{len(known) - sum(known)} cases there were too few of them. Nor do rounds in which a hypervisor took more than "
+        f"{100 * pace.STOLEN:.0f} % of a core away, if there are others; there were too few in {stolen} cases (`--again` "
+        "measures such once more).",
     ]  # fmt: skip
 
 

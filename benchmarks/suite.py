@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import goals, limits, peers, report
+from benchmarks import goals, limits, pace, peers, report
 from benchmarks.case import Case
 
 GROUPS = (
@@ -91,6 +91,9 @@ class Times:
     best: list[float] = field(default_factory=list)
     undisturbed: list[float | None] = field(default_factory=list)
 
+    def of(self, rounds: Sequence[int]) -> Times:
+        return Times([self.best[i] for i in rounds], [self.undisturbed[i] for i in rounds])
+
     def ratio_to(self, ours: Times, enough: int) -> float:
         """The median of theirs / ours of the rounds that were undisturbed for both, if they are enough; else of all."""
         alone = [b / a for a, b in zip(ours.undisturbed, self.undisturbed, strict=True) if a and b]
@@ -105,10 +108,12 @@ def measure(workers: dict[str, Worker], group: str, case: Case, patience: Patien
     errors: dict[str, str] = {}
     absent: set[str] = set()
     peaks: list[float] = []
+    stolen: list[float] = []  # of each round
     started = time.monotonic()
-    done = undisturbed = 0
-    while patience.more(done, undisturbed, started):
+    undisturbed = 0
+    while patience.more(len(stolen), undisturbed, started):
         alone = []
+        before, began = pace.stolen(), time.monotonic()
         for name, worker in workers.items():
             if name in errors or name in absent:
                 continue
@@ -123,14 +128,18 @@ def measure(workers: dict[str, Worker], group: str, case: Case, patience: Patien
                 patience.fastest = max(patience.fastest, answer["pace"])
                 alone.append(answer["undisturbed"] is not None)
                 peaks += [answer["flops"]] if "flops" in answer else []
-        done, undisturbed = done + 1, undisturbed + all(alone[:2])  # of us and the first peer
+        undisturbed += all(alone[:2])  # of us and the first peer
+        stolen.append((pace.stolen() - before) / (time.monotonic() - began))
     result: Result = {"group": group, "case": case.name, "kind": case.kind, "errors": errors}
-    ours = times["fastnn"]
-    if ours.best:
+    if len(times["fastnn"].best) == len(stolen):
+        kept = pace.least_stolen(stolen, patience.enough)
+        ours = times["fastnn"].of(kept)
         result["seconds"], result["peak_flops"] = min(ours.best), max(peaks)
         result["undisturbed"] = undisturbed >= patience.enough
-        for name, theirs in times.items():
-            if name != "fastnn" and theirs.best and len(theirs.best) == len(ours.best):
+        result["stolen"] = round(statistics.mean(stolen[i] for i in kept), 3)
+        for name, all_rounds in times.items():
+            if name != "fastnn" and len(all_rounds.best) == len(stolen):
+                theirs = all_rounds.of(kept)
                 result[f"{name}_seconds"] = min(theirs.best)
                 result[f"{name}_ratio"] = theirs.ratio_to(ours, patience.enough)
     return result
@@ -173,8 +182,10 @@ def run(
     rounds: int = 7,
     patience: float = 0.0,
     only: str = "",
+    again: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Measures and prints; returns date, machine, versions, peaks and results."""
+    """Measures and prints; returns date, machine, versions, peaks and results. `again`: an earlier run, of which only the
+    cases are measured whose time was stolen (pace.py); the others are taken over."""
     from fastnn.training.report import machine, versions
 
     present = [p for p in names if peers.installed(p)]
@@ -183,6 +194,8 @@ def run(
             print(f"{p} is not installed: left out")
     results: list[Result] = []
     peaks: dict[str, limits.Peak] = {}
+    earlier = again["results"] if again else []
+    spoilt = {_key(r) for r in earlier if r.get("stolen", 0) > pace.STOLEN}
     for n in threads:
         workers = {name: Worker(name, n) for name in ("fastnn", *present)}
         peak = peaks[str(n)] = workers["fastnn"].ask(probe=True)
@@ -191,6 +204,8 @@ def run(
         left_out, waiting = 0, Patience(rounds, patience, peak["pace"])
         for group in groups:
             for case in cases_of(group, quick, only):
+                if again and (group, case.name, n) not in spoilt:
+                    continue
                 if not limits.has_unit(case, peak):
                     left_out += 1
                     continue
@@ -204,16 +219,23 @@ def run(
             print(f"{left_out} cases left out: this level has no unit for their numbers")
         for w in workers.values():
             w.close()
+    new = {_key(r): r for r in results}
+    results = [new.pop(_key(r), r) for r in earlier] + list(new.values())
     print("\n" + report.summary(results))
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
     return {
+        **(again or {}),
         "date": stamp,
         "machine": machine(),
         "lowered": os.environ.get("FASTNN_ISA", ""),
-        "versions": {**versions(), **peer_versions(present)},
-        "peaks": peaks,
+        "versions": {**(again or {}).get("versions", {}), **versions(), **peer_versions(present)},
+        "peaks": again["peaks"] if again else peaks,
         "results": results,
     }
+
+
+def _key(result: Result) -> tuple[str, str, int]:
+    return result["group"], result["case"], result["threads"]
 
 
 def _line(result: Result, present: Sequence[str]) -> str:
@@ -228,6 +250,8 @@ def _line(result: Result, present: Sequence[str]) -> str:
         ours, theirs = (result[f"{k}_peak_bytes"] / 2**20 for k in ("fastnn", "torch"))
         text += f"  memory {ours:.0f} MB, torch {theirs:.0f} MB"
     text += f"  < {result['missed']}" if result["missed"] else ""
+    if result["stolen"] > pace.STOLEN:
+        return text + f"  (stolen: {100 * result['stolen']:.0f} %)"
     return text + ("" if result["undisturbed"] else "  (disturbed)")
 
 

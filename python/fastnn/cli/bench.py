@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,11 @@ def add_parser(commands: Any) -> None:
     )
     p.add_argument("--only", default="", metavar="TEXT", help="cases whose name contains this")
     p.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file")
+    p.add_argument(
+        "--again",
+        action="store_true",
+        help="of the results in the --json file only those once more that a hypervisor took cores from",
+    )
     p.add_argument("--plot", type=Path, metavar="DIR", help="draw charts into this folder")
     p.add_argument("--quick", action="store_true", help="fewer rounds and fewer shapes")
     p.add_argument(
@@ -83,6 +89,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             f"fastnn bench: no case of {', '.join(groups)} has '{args.only}' in its name"
         )
+    if args.again and not (args.json and args.json.is_file()):
+        raise UsageError("fastnn bench: --again needs the --json file of an earlier run")
     rounds = args.rounds or (3 if args.quick else 7)
     whole = suite.run(
         groups,
@@ -92,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
         rounds=rounds,
         patience=args.patience,
         only=args.only,
+        again=json.loads(args.json.read_text()) if args.again else None,
     )
     if args.json is not None:
         args.json.parent.mkdir(parents=True, exist_ok=True)
