@@ -152,7 +152,9 @@ def _means_below(results: Sequence[Result]) -> list[str]:
     """Which kinds' means are below their goal, and what share of the limit the peer is at."""
     rows = []
     for kind, n in itertools.product(goals.GOALS, sorted({r["threads"] for r in results})):
-        cases = [r for r in results if r["kind"] == kind and r["threads"] == n and r.get("torch_ratio")]
+        cases = [
+            r for r in results if r["kind"] == kind and r["threads"] == n and r.get("torch_ratio")
+        ]
         mean = goals.geometric_mean([r["torch_ratio"] for r in cases]) if cases else math.inf
         if mean >= goals.GOALS[kind].mean:
             continue

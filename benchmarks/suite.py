@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ GROUPS = (
     "overhead", "elementwise", "gemm", "conv", "pool", "norm", "loss", "embedding", "optim", "steps", "inference",
 )  # fmt: skip
 Result = dict[str, Any]
+SAVE_SECONDS = 10.0
 
 
 class Worker:
@@ -183,10 +184,11 @@ def run(
     patience: float = 0.0,
     only: str = "",
     again: dict[str, Any] | None = None,
+    save: Callable[[dict[str, Any]], None] = lambda whole: None,
 ) -> dict[str, Any]:
-    """Measures and prints; returns date, machine, versions, peaks and results. `again`: an earlier run, of which only the
-    cases are measured whose time was stolen (pace.py); the others are taken over."""
-    from fastnn.training.report import machine, versions
+    """Measures and prints; returns date, machine, versions, peaks and results, and gives them to `save` every while.
+    `again`: an earlier run, of which only the cases are measured that it lacks or whose time was stolen (pace.py); the
+    others are taken over."""
 
     present = [p for p in names if peers.installed(p)]
     for p in names:
@@ -195,42 +197,62 @@ def run(
     results: list[Result] = []
     peaks: dict[str, limits.Peak] = {}
     earlier = again["results"] if again else []
-    spoilt = {_key(r) for r in earlier if r.get("stolen", 0) > pace.STOLEN}
+    good = {_key(r) for r in earlier if r.get("stolen", 0) <= pace.STOLEN}
+    saved = time.monotonic()
     for n in threads:
         workers = {name: Worker(name, n) for name in ("fastnn", *present)}
-        peak = peaks[str(n)] = workers["fastnn"].ask(probe=True)
-        print(f"\n{n} thread{'s' * (n > 1)}: {limits.describe(peak)}")
-        print(f"{'case':46s} {'ours':>14s} {'limit':>7s}" + "".join(f" {p:>13s}" for p in present))
-        left_out, waiting = 0, Patience(rounds, patience, peak["pace"])
-        for group in groups:
-            for case in cases_of(group, quick, only):
-                if again and (group, case.name, n) not in spoilt:
-                    continue
-                if not limits.has_unit(case, peak):
-                    left_out += 1
-                    continue
-                result = measure(workers, group, case, waiting)
-                if group == "steps":
-                    result.update(measure_memory(n, group, case, ["fastnn", *present[:1]]))
-                judge(result, case, peak, n)
-                results.append(result)
-                print(_line(result, present), flush=True)
-        if left_out:
-            print(f"{left_out} cases left out: this level has no unit for their numbers")
-        for w in workers.values():
-            w.close()
+        try:
+            peak = peaks[str(n)] = workers["fastnn"].ask(probe=True)
+            print(f"\n{n} thread{'s' * (n > 1)}: {limits.describe(peak)}")
+            print(
+                f"{'case':46s} {'ours':>14s} {'limit':>7s}" + "".join(f" {p:>13s}" for p in present)
+            )
+            left_out, waiting = 0, Patience(rounds, patience, peak["pace"])
+            for group in groups:
+                for case in cases_of(group, quick, only):
+                    if (group, case.name, n) in good:
+                        continue
+                    if not limits.has_unit(case, peak):
+                        left_out += 1
+                        continue
+                    result = measure(workers, group, case, waiting)
+                    if group == "steps":
+                        result.update(measure_memory(n, group, case, ["fastnn", *present[:1]]))
+                    judge(result, case, peak, n)
+                    results.append(result)
+                    print(_line(result, present), flush=True)
+                    if time.monotonic() > saved + SAVE_SECONDS:
+                        save(_whole(results, peaks, present, again))
+                        saved = time.monotonic()
+            if left_out:
+                print(f"{left_out} cases left out: this level has no unit for their numbers")
+        finally:
+            for w in workers.values():
+                w.close()
+    whole = _whole(results, peaks, present, again)
+    print("\n" + report.summary(whole["results"]))
+    return whole
+
+
+def _whole(
+    results: Sequence[Result],
+    peaks: dict[str, limits.Peak],
+    present: Sequence[str],
+    again: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """What a file of results holds: new ones in the place of those of the same case, which keep the earlier run's peaks."""
+    from fastnn.training.report import machine, versions
+
+    earlier = again or {"results": [], "versions": {}, "peaks": {}}
     new = {_key(r): r for r in results}
-    results = [new.pop(_key(r), r) for r in earlier] + list(new.values())
-    print("\n" + report.summary(results))
-    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
     return {
-        **(again or {}),
-        "date": stamp,
+        **earlier,
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "machine": machine(),
         "lowered": os.environ.get("FASTNN_ISA", ""),
-        "versions": {**(again or {}).get("versions", {}), **versions(), **peer_versions(present)},
-        "peaks": again["peaks"] if again else peaks,
-        "results": results,
+        "versions": {**earlier["versions"], **versions(), **peer_versions(present)},
+        "peaks": {**peaks, **earlier["peaks"]},
+        "results": [new.pop(_key(r), r) for r in earlier["results"]] + list(new.values()),
     }
 
 

@@ -133,6 +133,7 @@ def test_whole_model_peers_know_the_kinds():
         ("gemm --patience nan", "--patience"),
         ("gemm --only nosuchcase", "nosuchcase"),
         ("gemm --again", "--json"),
+        (f"gemm --again --json {__file__}", "--json"),
     ],
 )
 def test_a_mistake_gets_one_line(words, named, capsys):
@@ -240,19 +241,37 @@ def test_stolen_seconds_only_grow(monkeypatch):
     assert 0 <= first <= pace.stolen()
 
 
-def test_again_measures_what_was_stolen_and_takes_over_the_rest(tmp_path):
-    words = "bench embedding --rounds 1 --threads 1 --peers numpy --only 1000x64".split()
+def test_again_measures_what_was_stolen_or_lacks_and_takes_over_the_rest(tmp_path):
+    words = "bench embedding --rounds 1 --threads 1 --peers numpy".split()
     out = tmp_path / "r.json"
-    assert main([*words, "--json", str(out)]) == 0
+    assert main([*words, "--only", "0x64", "--json", str(out)]) == 0
     whole = json.loads(out.read_text())
     whole["results"][0].update(stolen=0.5, seconds=77.0)
     whole["results"][1]["seconds"] = 77.0
     out.write_text(json.dumps({**whole, "note": "kept"}))
-    assert main([*words, "--json", str(out), "--again"]) == 0
+    assert main([*words, "--only", "0x", "--json", str(out), "--again"]) == 0
     again = json.loads(out.read_text())
     assert again["note"] == "kept" and again["peaks"] == whole["peaks"]
-    first, second = again["results"]
+    first, second, *new = again["results"]
     assert first["stolen"] == 0 and first["seconds"] < 77 and second == whole["results"][1]
+    cases = [r["case"] for r in again["results"]]
+    assert new and len(set(cases)) == len(cases)
+
+
+def test_what_was_measured_is_saved_meanwhile(tmp_path, monkeypatch):
+    monkeypatch.setattr(suite, "SAVE_SECONDS", 0)
+    out, measure, asked = tmp_path / "r.json", suite.measure, []
+
+    def interrupted(*args):
+        asked.append(args)
+        if len(asked) > 2:
+            raise KeyboardInterrupt
+        return measure(*args)
+
+    monkeypatch.setattr(suite, "measure", interrupted)
+    words = "bench embedding --rounds 1 --threads 1 --peers numpy --json".split()
+    assert main([*words, str(out)]) != 0
+    assert len(json.loads(out.read_text())["results"]) == 2
 
 
 def test_calls_beside_a_slow_reading_are_told_from_others():

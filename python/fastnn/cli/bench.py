@@ -32,7 +32,7 @@ def add_parser(commands: Any) -> None:
     p.add_argument(
         "--again",
         action="store_true",
-        help="of the results in the --json file only those once more that a hypervisor took cores from",
+        help="go on with the --json file of an earlier run: only the cases that it lacks, or whose cores were taken away",
     )
     p.add_argument("--plot", type=Path, metavar="DIR", help="draw charts into this folder")
     p.add_argument("--quick", action="store_true", help="fewer rounds and fewer shapes")
@@ -89,9 +89,14 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             f"fastnn bench: no case of {', '.join(groups)} has '{args.only}' in its name"
         )
-    if args.again and not (args.json and args.json.is_file()):
-        raise UsageError("fastnn bench: --again needs the --json file of an earlier run")
+    again = _earlier(args.json) if args.again else None
     rounds = args.rounds or (3 if args.quick else 7)
+
+    def save(whole: dict[str, Any]) -> None:
+        if args.json is not None:
+            args.json.parent.mkdir(parents=True, exist_ok=True)
+            write_json(whole, args.json)
+
     whole = suite.run(
         groups,
         threads,
@@ -100,17 +105,25 @@ def run(args: argparse.Namespace) -> int:
         rounds=rounds,
         patience=args.patience,
         only=args.only,
-        again=json.loads(args.json.read_text()) if args.again else None,
+        again=again,
+        save=save,
     )
+    save(whole)
     if args.json is not None:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        write_json(whole, args.json)
         print(f"written to {args.json}")
     if args.plot is not None:
         from benchmarks.plot import draw
 
         print("drawn:", *draw(whole, args.plot))
     return 0
+
+
+def _earlier(path: Path | None) -> dict[str, Any]:
+    try:
+        whole: dict[str, Any] = json.loads(path.read_text()) if path else {}
+        return {**whole, "results": list(whole["results"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError("fastnn bench: --again needs the --json file of an earlier run") from None
 
 
 def _known(what: str, names: Sequence[str], known: Sequence[str]) -> None:
