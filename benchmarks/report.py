@@ -158,7 +158,9 @@ def _means_below(results: Sequence[Result]) -> list[str]:
         mean = goals.geometric_mean([r["torch_ratio"] for r in cases]) if cases else math.inf
         if mean >= goals.GOALS[kind].mean:
             continue
-        theirs = sorted(r["share"] / r["torch_ratio"] for r in cases if "share" in r)
+        theirs = sorted(
+            r["limit_seconds"] / r["torch_seconds"] for r in cases if r.get("limit_seconds")
+        )
         rows.append(
             f"| {kind} | {n} | {mean:.2f} | {goals.GOALS[kind].mean:.2f} "
             f"| {_percent(theirs[len(theirs) // 2] if theirs else None)} | {reasons.MEANS.get(kind, '')} |"
