@@ -240,7 +240,7 @@ def _whole(
     present: Sequence[str],
     again: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """What a file of results holds: new ones in the place of those of the same case, which keep the earlier run's peaks."""
+    """What a file of results holds: new ones in the place of those of the same case, and the earlier run's peaks."""
     from fastnn.training.report import machine, versions
 
     earlier = again or {"results": [], "versions": {}, "peaks": {}}
@@ -252,8 +252,14 @@ def _whole(
         "lowered": os.environ.get("FASTNN_ISA", ""),
         "versions": {**earlier["versions"], **versions(), **peer_versions(present)},
         "peaks": {**peaks, **earlier["peaks"]},
-        "results": [new.pop(_key(r), r) for r in earlier["results"]] + list(new.values()),
+        "results": [less_stolen(r, new.pop(_key(r), r)) for r in earlier["results"]]
+        + list(new.values()),
     }
+
+
+def less_stolen(earlier: Result, now: Result) -> Result:
+    """Of two results of a case the one that had more of its cores."""
+    return earlier if earlier.get("stolen", 0) < now.get("stolen", 0) else now
 
 
 def _key(result: Result) -> tuple[str, str, int]:

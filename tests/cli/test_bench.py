@@ -258,6 +258,11 @@ def test_again_measures_what_was_stolen_or_lacks_and_takes_over_the_rest(tmp_pat
     assert new and len(set(cases)) == len(cases)
 
 
+def test_what_had_more_of_its_cores_is_kept():
+    worse, better = {"stolen": 0.6}, {"stolen": 0.2}
+    assert suite.less_stolen(worse, better) is suite.less_stolen(better, worse) is better
+
+
 def test_what_was_measured_is_saved_meanwhile(tmp_path, monkeypatch):
     monkeypatch.setattr(suite, "SAVE_SECONDS", 0)
     out, measure, asked = tmp_path / "r.json", suite.measure, []
