@@ -50,11 +50,11 @@ def watched(read: Callable[[], float]) -> float:
     return fastest
 
 
-def stolen() -> float:
+def stolen(path: str = "/proc/stat") -> float:
     """Seconds that cores had work and a hypervisor did not let them run, since the start of the system; 0 where nobody
     counts them."""
     try:
-        with open("/proc/stat") as f:
+        with open(path) as f:
             return int(f.readline().split()[8]) / os.sysconf("SC_CLK_TCK")
     except (OSError, IndexError, ValueError):
         return 0.0
@@ -63,6 +63,6 @@ def stolen() -> float:
 def least_stolen(shares: list[float], enough: int) -> list[int]:
     """The rounds of which next to nothing was stolen; where they are too few, those of which least was."""
     kept = [i for i, share in enumerate(shares) if share <= STOLEN]
-    return (
-        kept if len(kept) >= enough else sorted(range(len(shares)), key=shares.__getitem__)[:enough]
-    )
+    if len(kept) >= enough:
+        return kept
+    return sorted(range(len(shares)), key=shares.__getitem__)[:enough]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ def summary(results: Sequence[Result]) -> str:
     lines = [f"{'kind':24s} threads cases   mean  (goal)  worst   short of share, of ratio"]
     for kind in goals.GOALS:
         for n in sorted({r["threads"] for r in results}):
-            rows = [r for r in results if r["kind"] == kind and r["threads"] == n and "bar" in r]
+            rows = _judged(kind, n, results)
             ratios = [r["torch_ratio"] for r in rows if "torch_ratio" in r]
             if not ratios:
                 continue
@@ -36,6 +35,10 @@ def summary(results: Sequence[Result]) -> str:
                 f"   {sum('share' in m for m in missed)}, {sum('ratio' in m for m in missed)}"
             )
     return "\n".join(lines)
+
+
+def _judged(kind: str, threads: int, results: Sequence[Result]) -> list[Result]:
+    return [r for r in results if r["kind"] == kind and r["threads"] == threads and "bar" in r]
 
 
 def misses(results: Sequence[Result]) -> str:
@@ -75,7 +78,7 @@ def page(whole: dict[str, Any], files: Sequence[str], others: Sequence[dict[str,
     ]  # fmt: skip
     for kind in goals.GOALS:
         lines += filter(None, (_row(kind, n, results) for n in threads))
-    lines += _means_below(results)
+    lines += _means_below(results, lowered)
     lines += _other_peers([*others, whole])
     missed = sorted((r for r in results if r.get("missed")), key=_distance)
     lines += ["", f"## Below the goal: {len(missed)} of {len(results)}", "",
@@ -133,7 +136,7 @@ def _other_peers(runs: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _row(kind: str, threads: int, results: Sequence[Result]) -> str:
-    rows = [r for r in results if r["kind"] == kind and r["threads"] == threads and "bar" in r]
+    rows = _judged(kind, threads, results)
     ratios = sorted(r["torch_ratio"] for r in rows if "torch_ratio" in r)
     if not ratios:
         return ""
@@ -148,14 +151,14 @@ def _row(kind: str, threads: int, results: Sequence[Result]) -> str:
     )
 
 
-def _means_below(results: Sequence[Result]) -> list[str]:
+def _means_below(results: Sequence[Result], level: str | None) -> list[str]:
     """Which kinds' means are below their goal, and what share of the limit the peer is at."""
     rows = []
     for kind, n in itertools.product(goals.GOALS, sorted({r["threads"] for r in results})):
-        cases = [
-            r for r in results if r["kind"] == kind and r["threads"] == n and r.get("torch_ratio")
-        ]
-        mean = goals.geometric_mean([r["torch_ratio"] for r in cases]) if cases else math.inf
+        cases = [r for r in _judged(kind, n, results) if "torch_ratio" in r]
+        if not cases:
+            continue
+        mean = goals.geometric_mean([r["torch_ratio"] for r in cases])
         if mean >= goals.GOALS[kind].mean:
             continue
         theirs = sorted(
@@ -163,7 +166,7 @@ def _means_below(results: Sequence[Result]) -> list[str]:
         )
         rows.append(
             f"| {kind} | {n} | {mean:.2f} | {goals.GOALS[kind].mean:.2f} "
-            f"| {_percent(theirs[len(theirs) // 2] if theirs else None)} | {reasons.MEANS.get(kind, '')} |"
+            f"| {_percent(theirs[len(theirs) // 2] if theirs else None)} | {reasons.mean_reason(kind, level)} |"
         )
     if not rows:
         return []

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,10 +110,10 @@ def measure(workers: dict[str, Worker], group: str, case: Case, patience: Patien
     errors: dict[str, str] = {}
     absent: set[str] = set()
     peaks: list[float] = []
-    stolen: list[float] = []  # of each round
+    stolen: list[float] = []  # the share of each round
+    undisturbed: list[bool] = []  # whether we and the first peer were alone in it
     started = time.monotonic()
-    undisturbed = 0
-    while patience.more(len(stolen), undisturbed, started):
+    while patience.more(len(stolen), sum(undisturbed), started):
         alone = []
         before, began = pace.stolen(), time.monotonic()
         for name, worker in workers.items():
@@ -129,14 +130,14 @@ def measure(workers: dict[str, Worker], group: str, case: Case, patience: Patien
                 patience.fastest = max(patience.fastest, answer["pace"])
                 alone.append(answer["undisturbed"] is not None)
                 peaks += [answer["flops"]] if "flops" in answer else []
-        undisturbed += all(alone[:2])  # of us and the first peer
+        undisturbed.append(all(alone[:2]))
         stolen.append((pace.stolen() - before) / (time.monotonic() - began))
     result: Result = {"group": group, "case": case.name, "kind": case.kind, "errors": errors}
     if len(times["fastnn"].best) == len(stolen):
         kept = pace.least_stolen(stolen, patience.enough)
         ours = times["fastnn"].of(kept)
         result["seconds"], result["peak_flops"] = min(ours.best), max(peaks)
-        result["undisturbed"] = undisturbed >= patience.enough
+        result["undisturbed"] = sum(undisturbed[i] for i in kept) >= patience.enough
         result["stolen"] = round(statistics.mean(stolen[i] for i in kept), 3)
         for name, all_rounds in times.items():
             if name != "fastnn" and len(all_rounds.best) == len(stolen):
@@ -196,42 +197,47 @@ def run(
             print(f"{p} is not installed: left out")
     results: list[Result] = []
     peaks: dict[str, limits.Peak] = {}
-    earlier = again["results"] if again else []
-    good = {_key(r) for r in earlier if r.get("stolen", 0) <= pace.STOLEN}
+    good = {_key(r) for r in (again or {"results": []})["results"] if _stolen(r) <= pace.STOLEN}
+    chosen = [(g, c) for g in groups for c in cases_of(g, quick, only)]
     saved = time.monotonic()
     for n in threads:
-        workers = {name: Worker(name, n) for name in ("fastnn", *present)}
-        try:
+        with _workers(("fastnn", *present), n) as workers:
             peak = peaks[str(n)] = workers["fastnn"].ask(probe=True)
             print(f"\n{n} thread{'s' * (n > 1)}: {limits.describe(peak)}")
             print(
                 f"{'case':46s} {'ours':>14s} {'limit':>7s}" + "".join(f" {p:>13s}" for p in present)
             )
             left_out, waiting = 0, Patience(rounds, patience, peak["pace"])
-            for group in groups:
-                for case in cases_of(group, quick, only):
-                    if (group, case.name, n) in good:
-                        continue
-                    if not limits.has_unit(case, peak):
-                        left_out += 1
-                        continue
-                    result = measure(workers, group, case, waiting)
-                    if group == "steps":
-                        result.update(measure_memory(n, group, case, ["fastnn", *present[:1]]))
-                    judge(result, case, peak, n)
-                    results.append(result)
-                    print(_line(result, present), flush=True)
-                    if time.monotonic() > saved + SAVE_SECONDS:
-                        save(_whole(results, peaks, present, again))
-                        saved = time.monotonic()
+            for group, case in chosen:
+                if (group, case.name, n) in good:
+                    continue
+                if not limits.has_unit(case, peak):
+                    left_out += 1
+                    continue
+                result = measure(workers, group, case, waiting)
+                if group == "steps":
+                    result.update(measure_memory(n, group, case, ["fastnn", *present[:1]]))
+                judge(result, case, peak, n)
+                results.append(result)
+                print(_line(result, present), flush=True)
+                if time.monotonic() > saved + SAVE_SECONDS:
+                    save(_whole(results, peaks, present, again))
+                    saved = time.monotonic()
             if left_out:
                 print(f"{left_out} cases left out: this level has no unit for their numbers")
-        finally:
-            for w in workers.values():
-                w.close()
     whole = _whole(results, peaks, present, again)
     print("\n" + report.summary(whole["results"]))
     return whole
+
+
+@contextmanager
+def _workers(names: Sequence[str], threads: int) -> Iterator[dict[str, Worker]]:
+    workers = {name: Worker(name, threads) for name in names}
+    try:
+        yield workers
+    finally:
+        for w in workers.values():
+            w.close()
 
 
 def _whole(
@@ -259,7 +265,12 @@ def _whole(
 
 def less_stolen(earlier: Result, now: Result) -> Result:
     """Of two results of a case the one that had more of its cores."""
-    return earlier if earlier.get("stolen", 0) < now.get("stolen", 0) else now
+    return earlier if _stolen(earlier) < _stolen(now) else now
+
+
+def _stolen(result: Result) -> float:
+    """The share of its cores that a result lacked: all of them where there is no time."""
+    return result.get("stolen", 0.0) if "seconds" in result else 1.0
 
 
 def _key(result: Result) -> tuple[str, str, int]:

@@ -103,7 +103,9 @@ def test_the_page_says_which_means_are_below_their_goal():
     run = run_of("numpy", 3.0)
     assert "Means below" not in report.page(run, ["r.json", "p.md"])
     run["results"][0]["torch_ratio"] = 1.0
-    assert "| gemm | 1 | 1.00 | 1.08 | 31 % |" in report.page(run, ["r.json", "p.md"])
+    line = "| gemm | 1 | 1.00 | 1.08 | 31 % | "
+    assert line + "the matrix unit" in report.page(run, ["r.json", "p.md"])
+    assert line + "not looked into" in report.page({**run, "lowered": "avx2"}, ["r.json", "p.md"])
 
 
 def test_peers_are_kept_to_our_level(monkeypatch):
@@ -235,10 +237,29 @@ def test_the_rounds_of_which_least_was_stolen():
     assert pace.least_stolen([0.3, 0.4, 0.01, 0.2], 2) == [2, 3]
 
 
-def test_stolen_seconds_only_grow(monkeypatch):
+def test_stolen_seconds_are_the_eighth_figure(tmp_path, monkeypatch):
     monkeypatch.undo()
-    first = pace.stolen()
-    assert 0 <= first <= pace.stolen()
+    stat = tmp_path / "stat"
+    stat.write_text("cpu  10 20 30 40 50 60 70 800 90 100\ncpu0 1 1 1 1 1 1 1 1 1 1\n")
+    assert pace.stolen(str(stat)) == 800 / os.sysconf("SC_CLK_TCK")
+    stat.write_text("cpu  10 20 30 40\n")  # nobody counts them
+    assert pace.stolen(str(stat)) == pace.stolen(str(tmp_path / "none")) == 0
+    assert pace.stolen() >= 0
+
+
+def test_undisturbed_rounds_without_their_cores_do_not_count(monkeypatch):
+    readings = itertools.cycle([0.0, 9.0, 0.0, 0.0])  # the first of two rounds
+    monkeypatch.setattr(pace, "stolen", lambda: next(readings))
+    ours, theirs = [(1.0, 1.0), (1.0, None)], [(9.0, 9.0), (2.0, None)]
+    result, _ = measured(suite.Patience(6), ours, theirs)
+    assert result["torch_ratio"] == 2 and not result["undisturbed"]
+
+
+def test_again_is_for_the_same_machine(tmp_path, capsys):
+    out = tmp_path / "r.json"
+    out.write_text(json.dumps({"machine": {"cpu": "another"}, "results": []}))
+    assert main(["bench", "gemm", "--again", "--json", str(out)]) == 2
+    assert "another machine (cpu: another, here " in capsys.readouterr().err
 
 
 def test_again_measures_what_was_stolen_or_lacks_and_takes_over_the_rest(tmp_path):
@@ -259,8 +280,9 @@ def test_again_measures_what_was_stolen_or_lacks_and_takes_over_the_rest(tmp_pat
 
 
 def test_what_had_more_of_its_cores_is_kept():
-    worse, better = {"stolen": 0.6}, {"stolen": 0.2}
+    worse, better = {"seconds": 1, "stolen": 0.6}, {"seconds": 1, "stolen": 0.2}
     assert suite.less_stolen(worse, better) is suite.less_stolen(better, worse) is better
+    assert suite.less_stolen({"errors": {}}, worse) is worse  # which had no time at all
 
 
 def test_what_was_measured_is_saved_meanwhile(tmp_path, monkeypatch):
@@ -275,7 +297,7 @@ def test_what_was_measured_is_saved_meanwhile(tmp_path, monkeypatch):
 
     monkeypatch.setattr(suite, "measure", interrupted)
     words = "bench embedding --rounds 1 --threads 1 --peers numpy --json".split()
-    assert main([*words, str(out)]) != 0
+    assert main([*words, str(out)]) == 130
     assert len(json.loads(out.read_text())["results"]) == 2
 
 

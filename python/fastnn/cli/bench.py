@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..training.report import write_json
+from ..training.report import machine, write_json
 from . import UsageError
 
 
@@ -121,9 +121,17 @@ def run(args: argparse.Namespace) -> int:
 def _earlier(path: Path | None) -> dict[str, Any]:
     try:
         whole: dict[str, Any] = json.loads(path.read_text()) if path else {}
-        return {**whole, "results": list(whole["results"])}
-    except (OSError, ValueError, KeyError, TypeError):
+        theirs, _ = whole["machine"], list(whole["results"])
+        ours = machine()
+        other = [k for k in ("cpu", "cores", "isa") if theirs.get(k) != ours[k]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UsageError("fastnn bench: --again needs the --json file of an earlier run") from None
+    if other:
+        k = other[0]
+        raise UsageError(
+            f"fastnn bench: --again: {path} is of another machine ({k}: {theirs.get(k)}, here {ours[k]})"
+        )
+    return whole
 
 
 def _known(what: str, names: Sequence[str], known: Sequence[str]) -> None:
